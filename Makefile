@@ -1,0 +1,42 @@
+# Each target makes the virtual environment it needs on first use; the next time it starts at once.
+PYTHON ?= python3
+DEV     := .venv/.ready
+BENCH   := .venv-bench/.ready
+DEPENDS := settings.ini setup.py tools/make_venv.py
+
+.DEFAULT_GOAL := help
+.PHONY: help lesson test lab export readme bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+lesson: $(DEV) ## run the first lesson, offline unless WHOLEGAME_OFFLINE=0, and show what it learned
+	@.venv/bin/python tools/lesson.py course/01a_is_it_a_bird.ipynb
+
+test: $(DEV) ## run every notebook and every check
+	@.venv/bin/python -m pytest tests
+
+lab: $(DEV) ## open the notebooks in JupyterLab
+	@.venv/bin/jupyter lab
+
+export: $(DEV) ## write the package and README.md from the notebooks, and clean the notebooks
+	@.venv/bin/nbdev-export
+	@.venv/bin/nbdev-clean
+	@.venv/bin/nbdev-clean --fname course
+	@.venv/bin/python tools/readme.py
+
+readme: $(DEV) ## write README.md from nbs/index.ipynb
+	@.venv/bin/python tools/readme.py
+
+bench: $(BENCH) ## do the same work with wholegame and with fastai, side by side
+	@.venv-bench/bin/python bench/run.py
+
+clean: ## remove what building, testing and lessons left behind (virtual environments stay)
+	rm -rf build dist lib_package/*.egg-info .pytest_cache
+	find nbs course lib_package tests tools bench \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+$(DEV): $(DEPENDS)
+	@$(PYTHON) tools/make_venv.py .venv dev
+
+$(BENCH): $(DEPENDS)
+	@$(PYTHON) tools/make_venv.py .venv-bench dev,bench

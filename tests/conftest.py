@@ -1,0 +1,46 @@
+"""The surroundings of every test: offline, a home of its own, and a folder of photos."""
+import os, shutil, sys, tempfile, time
+from pathlib import Path
+import pytest
+
+home = Path(tempfile.mkdtemp(prefix='wholegame-tests-'))
+# Nothing is fetched, and nothing that this machine happens to have in a cache is found
+os.environ.update(WHOLEGAME_OFFLINE='1', WHOLEGAME_HOME=str(home/'wholegame'), TORCH_HOME=str(home/'torch'), HF_HOME=str(home/'hf'),
+    JUPYTER_PREFER_ENV_PATH='1', MPLBACKEND='agg')
+os.environ.pop('WHOLEGAME_MIRROR', None)
+started = time.time()
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+@pytest.fixture(scope='session')
+def photos(
+): # folder with bird/ and forest/, 24 small photos each
+    "Drawn photos of two kinds, the same in every run"
+    from wholegame.data.samples import draw_bird, draw_forest
+    dest = home/'photos'
+    for kind,draw in ('bird',draw_bird), ('forest',draw_forest):
+        (dest/kind).mkdir(parents=True)
+        for i in range(24): draw(i, 64).convert('RGB').save(dest/kind/f'{i:02}.jpg')
+    return dest
+
+@pytest.fixture
+def nbs_tree(tmp_path):
+    "A copy of what notebooks, package and README.md are made of, to be changed at will"
+    from pages import root
+    for d in 'nbs','course','lib_package','docs','tools':
+        if (root/d).exists(): shutil.copytree(root/d, tmp_path/d, ignore=shutil.ignore_patterns('__pycache__','.ipynb_checkpoints','*.egg-info','_*.ipynb'))
+    for f in 'settings.ini','setup.py','pyproject.toml','MANIFEST.in','LICENSE','CHANGELOG.md','README.md':
+        if (root/f).exists(): shutil.copy(root/f, tmp_path/f)
+    return tmp_path
+
+def pytest_sessionfinish(session): shutil.rmtree(home, ignore_errors=True)
+
+def pytest_unconfigure(config):
+    "The last lines: did it pass, how much, how long"
+    reporter = config.pluginmanager.get_plugin('terminalreporter')
+    if reporter is None or hasattr(config, 'workerinput') or config.option.collectonly: return
+    n = {k:len(reporter.stats.get(k, [])) for k in ('passed','failed','error','skipped')}
+    bad, mins = n['failed']+n['error'], (time.time()-started)/60
+    if bad: reporter.write_line(f"{bad} of {bad+n['passed']} checks FAILED in {mins:.1f} minutes: they are listed above.", red=True, bold=True)
+    elif n['passed']: reporter.write_line(f"All {n['passed']} checks passed in {mins:.1f} minutes ({n['skipped']} skipped).", green=True, bold=True)
+    else: reporter.write_line('No check ran.', red=True, bold=True)
