@@ -28,8 +28,8 @@ export: $(DEV) ## write the package and README.md from the notebooks, and clean 
 readme: $(DEV) ## write README.md from nbs/index.ipynb
 	@.venv/bin/python tools/readme.py
 
-bench: $(BENCH) ## do the same work with wholegame and with fastai, side by side
-	@.venv-bench/bin/python bench/run.py
+bench: $(DEV) $(BENCH) ## do the same work with wholegame and with fastai, in turns, and print a table
+	@.venv/bin/python bench/lesson1.py --fastai .venv-bench/bin/python
 
 clean: ## remove what building, testing and lessons left behind (virtual environments stay)
 	rm -rf build dist lib_package/*.egg-info .pytest_cache
@@ -39,4 +39,4 @@ $(DEV): $(DEPENDS)
 	@$(PYTHON) tools/make_venv.py .venv dev
 
 $(BENCH): $(DEPENDS)
-	@$(PYTHON) tools/make_venv.py .venv-bench dev,bench
+	@$(PYTHON) tools/make_venv.py .venv-bench bench

@@ -42,12 +42,6 @@ def test_export_and_clean_change_nothing(nbs_tree):
     found = differences(before, contents(nbs_tree))
     assert not found, 'make export changes: ' + ', '.join(found) + '. Run it and commit.'
 
-def test_readme_is_written_from_index():
-    sys.path.insert(0, str(root/'tools'))
-    import readme
-    text = readme.readme(json.loads((root/'nbs'/'index.ipynb').read_text(encoding='utf-8')), dest=Path(os.environ['WHOLEGAME_HOME'])/'images')
-    assert (root/'README.md').read_text(encoding='utf-8')==text, 'README.md is not what tools/readme.py writes. Run make export and commit.'
-
 @pytest.mark.parametrize('file', notebooks('nbs','course'), ids=lambda f: f.stem)
 def test_page(file):
     found = complaints(file, module_order(notebooks('nbs')))

@@ -195,7 +195,7 @@ def load_tree(
         head = json.loads(meta['wholegame'])
         if head['format']>1: raise ValueError
         return _unpack(head['tree'], ts), _unpack(head['meta'], ts)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as e:
         raise ValueError(f"The description in '{file}' can't be read: it is damaged, or from a newer wholegame (try pip install -U wholegame).") from e
 
 # %% ../../nbs/07_files.ipynb #71e952b4

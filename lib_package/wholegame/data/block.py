@@ -100,14 +100,21 @@ class CategoryBlock(Block):
 
 # %% ../../../nbs/05a_data.block.ipynb #3c499b8e
 @patch
-def encode(self:CategoryBlock, o):
+def encode(self:CategoryBlock,
+    o, # Label
+)->torch.Tensor: # int64, no dimensions
+    "The number of a class"
     if self.add_na and (_missing(o) or o not in self.o2i): return torch.tensor(0)
     if isinstance(o, torch.Tensor): o = o.item()
     if o in self.o2i: return torch.tensor(self.o2i[o])
     raise ValueError(f"Label {o!r} is not one of the {len(self.vocab)} classes: {', '.join(map(str,self.vocab[:10]))}.{did_you_mean(str(o), map(str,self.vocab))}")
 
 @patch
-def decode(self:CategoryBlock, t): return self.vocab[int(t)]
+def decode(self:CategoryBlock,
+    t:torch.Tensor, # Number of a class
+): # Its name
+    "The name of a class"
+    return self.vocab[int(t)]
 
 # %% ../../../nbs/05a_data.block.ipynb #d14805f7
 class MultiCategoryBlock(CategoryBlock):
@@ -161,12 +168,16 @@ class RegressionBlock(Block):
 
 # %% ../../../nbs/05a_data.block.ipynb #315384c9
 @patch
-def describe(self:CategoryBlock):
+def describe(self:CategoryBlock)->dict: # For JSON
+    "What it takes to make this block again"
     d = {'kind': type(self).__name__, 'vocab': self.vocab, 'add_na': self.add_na}
     return {**d, 'encoded': self.encoded} if isinstance(self, MultiCategoryBlock) else d
 
 @patch(cls_method=True)
-def from_description(cls:CategoryBlock, d):
+def from_description(cls:CategoryBlock,
+    d:dict, # From `describe`
+)->CategoryBlock: # Knows its classes
+    "Make the block again"
     kw = {'encoded': bool(d.get('encoded'))} if issubclass(cls, MultiCategoryBlock) else {}
     return cls(vocab=d['vocab'], add_na=bool(d.get('add_na')), **kw)
 

@@ -61,8 +61,7 @@ class Store:
 
 # %% ../../../nbs/05b_data.dataset.ipynb #d4acbd05
 @patch
-def _out(self:Store, t):
-    return t.movedim(-1, -3) if self.last else t
+def _out(self:Store, t): return t.movedim(-1, -3) if self.last else t
 
 @patch(as_prop=True)
 def full(self:Store)->bool:
@@ -118,7 +117,12 @@ class Dataset:
 
 # %% ../../../nbs/05b_data.dataset.ipynb #c173a8cc
 @patch
-def element(self:Dataset, i, k, seed=0, epoch=0):
+def element(self:Dataset,
+    i:int, # Which item
+    k:int, # Which element of it
+    seed:int=0, # Of the loader
+    epoch:int=0, # Of the training
+)->torch.Tensor: # On the CPU
     "Element `k` of item `i` as a batch needs it"
     if k in self.targets: return self.targets[k][i]
     t = self.encoded(i, k)
@@ -126,6 +130,7 @@ def element(self:Dataset, i, k, seed=0, epoch=0):
 
 @patch
 def __getitem__(self:Dataset, i):
+    "All elements of item `i`"
     if not -len(self)<=i<len(self): raise IndexError(f'No item {i}: there are {len(self)}, numbered from 0')
     return tuple(self.element(i % len(self), k) for k in range(len(self.blocks)))
 

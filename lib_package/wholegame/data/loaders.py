@@ -125,7 +125,9 @@ def state(self:DataLoader)->dict: # To save
 @patch
 def load_state(self:DataLoader,
     d:dict, # From `state`
-): self.seed,self.epoch = int(d['seed']),int(d['epoch'])
+):
+    "Make the next pass like the one before which `state` was taken"
+    self.seed,self.epoch = int(d['seed']),int(d['epoch'])
 
 # %% ../../../nbs/06_data.loaders.ipynb #039eba0e
 @patch
@@ -215,7 +217,9 @@ def vocab(self:DataLoaders):
     return self.blocks[-1].vocab if self.blocks else getattr(getattr(self.train, 'dataset', None), 'classes', None)
 
 @patch(as_prop=True)
-def classes(self:DataLoaders): return self.vocab
+def classes(self:DataLoaders):
+    "Class names: fastai 1's word for `vocab`"
+    return self.vocab
 
 @patch(as_prop=True)
 def c(self:DataLoaders):
@@ -224,14 +228,20 @@ def c(self:DataLoaders):
     return None if self.vocab is None else len(self.vocab)
 
 @patch(as_prop=True)
-def loss_func(self:DataLoaders): return self.blocks[-1].loss_func() if self.blocks else None
+def loss_func(self:DataLoaders):
+    "The loss that fits the target; None if the data does not say"
+    return self.blocks[-1].loss_func() if self.blocks else None
 
 # %% ../../../nbs/06_data.loaders.ipynb #3cf31736
 @patch(as_prop=True)
-def device(self:DataLoaders): return getattr(self.train, 'device', torch.device('cpu'))
+def device(self:DataLoaders):
+    "Where batches go"
+    return getattr(self.train, 'device', torch.device('cpu'))
 
 @patch(as_prop=True)
-def bs(self:DataLoaders): return getattr(self.train, 'bs', None) or getattr(self.train, 'batch_size', None)
+def bs(self:DataLoaders):
+    "Items in a training batch"
+    return getattr(self.train, 'bs', None) or getattr(self.train, 'batch_size', None)
 
 @patch
 def to(self:DataLoaders,
@@ -243,10 +253,20 @@ def to(self:DataLoaders,
     return self
 
 @patch
-def one_batch(self:DataLoaders): return self.train.one_batch() if hasattr(self.train, 'one_batch') else next(iter(self.train))
+def one_batch(self:DataLoaders):
+    "The first batch of the next training epoch, without starting it"
+    return self.train.one_batch() if hasattr(self.train, 'one_batch') else next(iter(self.train))
 
 @patch
-def show_batch(self:DataLoaders, b=None, max_n=9, nrows=None, ncols=None, figsize=None, unique=False, rows=None):
+def show_batch(self:DataLoaders,
+    b:tuple=None, # A batch; None takes the next one
+    max_n:int=9, # Items at most
+    nrows:int=None, # Rows of the grid
+    ncols:int=None, # Columns of the grid
+    figsize:tuple=None, # Inches
+    unique:bool=False, # One item in many versions, to see the augmentation?
+    rows:int=None, # Rows of a square grid, as fastai 1 had it
+):
     "Draw some training items as the model gets them, with their labels"
     self.train.show_batch(b, max_n, nrows, ncols, figsize, unique, rows)
 
