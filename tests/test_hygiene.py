@@ -12,7 +12,7 @@ def project_files():
     r = subprocess.run(['git','ls-files','-co','--exclude-standard'], cwd=root, capture_output=True, text=True)
     if r.returncode==0: return [root/f for f in r.stdout.splitlines() if (root/f).is_file()]
     skip = {'build','dist','__pycache__','.ipynb_checkpoints'}
-    return [f for f in root.rglob('*') if f.is_file() and not skip & set(f.parts) and not any(p.startswith(('.venv','.git')) for p in f.relative_to(root).parts)]
+    return [f for f in root.rglob('*') if f.is_file() and not skip & set(f.parts) and 'egg-info' not in str(f) and not any(p.startswith(('.venv','.git')) for p in f.relative_to(root).parts)]
 
 def contents(folder):
     "Relative name -> bytes of every file that `make export` may touch"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ.setdefault('WHOLEGAME_OFFLINE', '1')
 os.environ['JUPYTER_PREFER_ENV_PATH'] = '1' # the kernel of this virtual environment, not one of the user's
+os.environ.pop('MPLBACKEND', None) # figures belong on the page
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -88,8 +89,8 @@ def results(cells):
     nums = ''.join(o.get('text', '') for o in cells[1].outputs)
     return pngs[-1] if pngs else None, json.loads(nums) if nums.strip() else {}
 
-def main(file):
-    file, folder = (root/file).resolve(), root/'build'/'lesson'
+def main(file, folder='build/lesson'):
+    file, folder = (root/file).resolve(), root/folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     nb = nbformat.read(file, as_version=4)
@@ -98,7 +99,7 @@ def main(file):
     added[1].metadata['quiet'] = True
     heading = nbformat.v4.new_markdown_cell('## What it predicts')
     nb.cells += [heading, *added]
-    print(f'Running {file.name} in {folder.relative_to(root)}', '(offline)' if os.environ['WHOLEGAME_OFFLINE']=='1' else '')
+    print(f'Running {file.name} in {folder}', '(offline)' if os.environ['WHOLEGAME_OFFLINE']=='1' else '')
     start, wrong = time.time(), run(nb, folder)
     page = folder/f'{file.stem}.html'
     nb.cells.remove(added[1])

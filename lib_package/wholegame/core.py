@@ -6,7 +6,7 @@
 __all__ = ['defaults', 'pd', 'plt', 'is_offline', 'say', 'default_device', 'setup', 'show_install', 'did_you_mean',
            'check_kwargs', 'set_seed', 'ItemRand', 'parallel_map', 'doc_url', 'doc', 'lazy_module']
 
-# %% ../../nbs/00_core.ipynb #ea716f53
+# %% ../../nbs/00_core.ipynb #6395ceb6
 import difflib, importlib, importlib.metadata, inspect, os, platform, random, re, sys, warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +21,14 @@ from fastcore.foundation import L
 from torch.nn import functional as F
 from tqdm import tqdm
 
-# %% ../../nbs/00_core.ipynb #c2e7c1db
+# %% ../../nbs/00_core.ipynb #e69cd3b9
 def _n_cpu():
     "Processors this process may use, which in a container can be fewer than the machine has"
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 defaults = SimpleNamespace(device=None, workers=min(8, _n_cpu()), cache_gb=None, progress=None, mixed=None)
 
-# %% ../../nbs/00_core.ipynb #17c92ca1
+# %% ../../nbs/00_core.ipynb #e7eb811d
 def is_offline()->bool: # Did somebody ask for no network?
     "Is `WHOLEGAME_OFFLINE` set?"
     return os.environ.get('WHOLEGAME_OFFLINE', '').lower() in ('1', 'true', 'yes', 'on')
@@ -39,7 +39,7 @@ def say(
     "Tell the reader something that happened on their behalf"
     print(msg, flush=True)
 
-# %% ../../nbs/00_core.ipynb #0488bb96
+# %% ../../nbs/00_core.ipynb #7428c346
 _switch = {'Kaggle': 'On Kaggle choose Settings > Accelerator > GPU T4 x2, then restart.',
            'Colab': 'On Colab choose Runtime > Change runtime type > T4 GPU, then restart.',
            'this computer': 'Its processor will do the work. See https://pytorch.org/get-started for a PyTorch that fits the card.'}
@@ -49,7 +49,7 @@ def _host():
     if 'KAGGLE_KERNEL_RUN_TYPE' in os.environ: return 'Kaggle'
     return 'Colab' if 'COLAB_RELEASE_TAG' in os.environ or 'google.colab' in sys.modules else 'this computer'
 
-# %% ../../nbs/00_core.ipynb #611489ae
+# %% ../../nbs/00_core.ipynb #0025d604
 @lru_cache
 def _device_error(device):
     "What goes wrong when `device` does one small convolution; '' if nothing does"
@@ -69,7 +69,7 @@ def _device_help(device):
     name = torch.cuda.get_device_name() if device=='cuda' else device
     return f"This GPU ({name}) can't run this PyTorch. {_switch[_host()]}"
 
-# %% ../../nbs/00_core.ipynb #614d397e
+# %% ../../nbs/00_core.ipynb #05c709ec
 def default_device()->torch.device: # `defaults.device` if set, else the best that works
     "Where models and batches go: a GPU that passed its test (cuda, then mps), else the CPU"
     if defaults.device is not None: return torch.device(defaults.device)
@@ -78,7 +78,7 @@ def default_device()->torch.device: # `defaults.device` if set, else the best th
         warnings.warn(_device_help(o), stacklevel=2)
     return torch.device('cpu')
 
-# %% ../../nbs/00_core.ipynb #44ecf0af
+# %% ../../nbs/00_core.ipynb #8caf6060
 def _version(pkg):
     "Version of `pkg`, without importing it"
     try: return importlib.metadata.version(pkg)
@@ -94,7 +94,7 @@ def _device_line(device):
     off = 'No GPU found.' if _host()=='this computer' else f'The GPU is off. {_switch[_host()]}'
     return f"CPU, {_n_cpu()} cores. {' '.join(bad) or off}"
 
-# %% ../../nbs/00_core.ipynb #998933e9
+# %% ../../nbs/00_core.ipynb #2abd0019
 def _minutes(gpu_minutes, device):
     "A rough guess: one core of a processor works some 30 times slower than a small GPU"
     slower = {'cuda':1, 'mps':3}.get(device.type, max(4, 30/_n_cpu()))
@@ -117,7 +117,7 @@ def setup(
     print(f'Lesson:  about {res.minutes} minute{"s"*(res.minutes>1)} here' + (', with drawn stand-ins for the data' if is_offline() else ''))
     return res
 
-# %% ../../nbs/00_core.ipynb #e7523e38
+# %% ../../nbs/00_core.ipynb #1386f1dd
 def show_install():
     "Print what a bug report should hold: versions, system, device"
     pkgs = ['wholegame', 'torch', 'torchvision', 'timm', 'fastcore', 'numpy', 'pandas', 'pillow', 'matplotlib', 'safetensors']
@@ -126,7 +126,7 @@ def show_install():
             'offline': is_offline(), **{o:_version(o) for o in pkgs}}
     print('\n'.join(f'{k:12} {v}' for k,v in rows.items()))
 
-# %% ../../nbs/00_core.ipynb #6dec5e3f
+# %% ../../nbs/00_core.ipynb #fd73ab2e
 def did_you_mean(
     name:str, # What was typed
     options:Iterable[str], # What there is
@@ -144,7 +144,7 @@ def check_kwargs(
     "Raise a `TypeError` if `kw` holds anything"
     for k in kw: raise TypeError(f"{fname}() got an unknown argument '{k}'.{did_you_mean(k, options)}")
 
-# %% ../../nbs/00_core.ipynb #ec3eef0d
+# %% ../../nbs/00_core.ipynb #edf179e5
 def set_seed(
     s:int, # Any whole number
     reproducible:bool=False, # Also make cuDNN pick algorithms that repeat exactly, which is slower
@@ -155,7 +155,7 @@ def set_seed(
     torch.manual_seed(s)
     if reproducible: torch.backends.cudnn.deterministic,torch.backends.cudnn.benchmark = True,False
 
-# %% ../../nbs/00_core.ipynb #06c09882
+# %% ../../nbs/00_core.ipynb #c2c20449
 _golden,_m1,_m2 = (np.array([o], dtype=np.uint64) for o in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 def _shift(z, n): return z ^ (z >> np.uint64(n))
@@ -168,7 +168,7 @@ def _u64(o):
     "Any whole number(s) as an array of uint64; negative ones wrap around"
     return np.array([o & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64) if isinstance(o, int) else np.atleast_1d(np.asarray(o)).astype(np.uint64)
 
-# %% ../../nbs/00_core.ipynb #db65d05e
+# %% ../../nbs/00_core.ipynb #4e60722c
 class ItemRand:
     "Random numbers for a batch of items that depend only on (`seed`, `epoch`, item)"
     def __init__(self,
@@ -187,7 +187,7 @@ class ItemRand:
         self.n_drawn += 1
         return _mix(self.key + _u64(self.n_drawn)*_golden)
 
-# %% ../../nbs/00_core.ipynb #4ab60e2b
+# %% ../../nbs/00_core.ipynb #7cb3abf8
 @patch
 def uniform(self:ItemRand,
     lo:float=0., # Smallest
@@ -203,7 +203,7 @@ def bernoulli(self:ItemRand,
     "Toss one coin per item"
     return self.uniform()<p
 
-# %% ../../nbs/00_core.ipynb #0437d992
+# %% ../../nbs/00_core.ipynb #b2a99054
 @patch
 def normal(self:ItemRand,
     mean:float=0., # Middle of the bell
@@ -214,7 +214,7 @@ def normal(self:ItemRand,
     r,angle = ((b >> np.uint64(32)).astype(np.float64) + 1)/2**32, (b & np.uint64(0xFFFFFFFF)).astype(np.float64)/2**32
     return torch.from_numpy((np.sqrt(-2*np.log(r))*np.cos(2*np.pi*angle)).astype(np.float32))*std + mean
 
-# %% ../../nbs/00_core.ipynb #f14fe04a
+# %% ../../nbs/00_core.ipynb #ff583891
 def parallel_map(
     f:Callable, # Called with one item
     items:Iterable, # What to work on
@@ -230,13 +230,13 @@ def parallel_map(
     try: return list(bar(ex.map(f, items)))
     finally: ex.shutdown(cancel_futures=True)
 
-# %% ../../nbs/00_core.ipynb #a05a42f0
+# %% ../../nbs/00_core.ipynb #52379e46
 @patch
 def ls(self:Path)->L: # Sorted paths
     "What is in this folder"
     return L(sorted(self.iterdir()))
 
-# %% ../../nbs/00_core.ipynb #d26a7652
+# %% ../../nbs/00_core.ipynb #008f6be2
 def _unwrap(f): return inspect.unwrap(f.func if isinstance(f, partial) else getattr(f, '__func__', f))
 
 def _link(label, dist='wholegame'):
@@ -247,7 +247,7 @@ def _link(label, dist='wholegame'):
 
 def _module(f): return sys.modules[getattr(_unwrap(f), '__module__', None) or 'builtins']
 
-# %% ../../nbs/00_core.ipynb #939e3a76
+# %% ../../nbs/00_core.ipynb #972498c8
 def doc_url(
     f:Callable, # Function, class or method
 )->str: # Address of the page that explains it; '' if there is none
@@ -265,7 +265,7 @@ def _source_url(f):
     if not mod.__name__.startswith('wholegame.'): return ''
     return f"{_link('source')}/blob/main/lib_package/{mod.__name__.replace('.', '/')}.py#L{inspect.getsourcelines(_unwrap(f))[1]}"
 
-# %% ../../nbs/00_core.ipynb #5c7442e1
+# %% ../../nbs/00_core.ipynb #f195c6bf
 def _signature(f):
     "Arguments and defaults, without the types"
     try: sig = inspect.signature(f)
@@ -289,7 +289,7 @@ def doc(
     summary = (inspect.getdoc(f) or 'No description').splitlines()[0]
     return _Doc(name=name, signature=_signature(f), summary=summary, url=doc_url(f), source=_source_url(f))
 
-# %% ../../nbs/00_core.ipynb #43045eec
+# %% ../../nbs/00_core.ipynb #ff6d2f48
 class _Lazy(ModuleType):
     def __getattr__(self, k): return getattr(importlib.import_module(self.__name__), k)
     def __dir__(self): return dir(importlib.import_module(self.__name__))

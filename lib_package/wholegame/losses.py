@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'BCEWithLogitsLossFlat', 'MSELossFlat', 'as_loss']
 
-# %% ../../nbs/11_losses.ipynb #4cf22eca
+# %% ../../nbs/11_losses.ipynb #60403c9e
 import copy, inspect
 from collections.abc import Callable
 from functools import partial
@@ -14,8 +14,9 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
+from .data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock
 
-# %% ../../nbs/11_losses.ipynb #d0dd2abb
+# %% ../../nbs/11_losses.ipynb #ab7fb38b
 def _each(f, pred, targs):
     "The losses of `f` before they are averaged, or `None` if it can't"
     if hasattr(f, 'reduction'):
@@ -32,7 +33,7 @@ def _per_item(f, pred, targs):
         each = torch.stack([f(pred[i:i+1], *(o[i:i+1] for o in targs)) for i in range(n)])
     return each.reshape(n,-1).mean(1)
 
-# %% ../../nbs/11_losses.ipynb #30201a58
+# %% ../../nbs/11_losses.ipynb #1e60c27c
 def _f32(o): return o.float() if isinstance(o, torch.Tensor) and o.dtype in (torch.float16, torch.bfloat16) else o
 
 class _Loss(nn.Module):
@@ -44,7 +45,7 @@ class _Loss(nn.Module):
 def _misfit(loss, pred, targ, hint):
     raise ValueError(f'{type(loss).__name__} got predictions {tuple(pred.shape)} and targets {tuple(targ.shape)}: {hint}')
 
-# %% ../../nbs/11_losses.ipynb #a371ca39
+# %% ../../nbs/11_losses.ipynb #3df7378f
 class CrossEntropyLossFlat(_Loss):
     "Cross-entropy of scores and class numbers, in float32"
     def __init__(self,
@@ -69,7 +70,7 @@ class CrossEntropyLossFlat(_Loss):
     def decodes(self, probs): return probs.argmax(self.axis)
     def extra_repr(self): return f'axis={self.axis}' + (f', label_smoothing={self.label_smoothing}' if self.label_smoothing else '')
 
-# %% ../../nbs/11_losses.ipynb #45c37c0e
+# %% ../../nbs/11_losses.ipynb #e2c85051
 @patch
 def _arrange(self:CrossEntropyLossFlat, pred, targ):
     "Classes on axis 1, and targets that are class numbers or (for mixed-up labels) a share for each class"
@@ -88,7 +89,7 @@ def _check_range(self:CrossEntropyLossFlat, targ, n):
     for o in targ[((targ<0) | (targ>=n)) & (targ!=self.ignore_index)][:1].tolist():
         raise ValueError(f'Targets hold class {o}, but there are {n} outputs (0 to {n-1})') from None
 
-# %% ../../nbs/11_losses.ipynb #437199df
+# %% ../../nbs/11_losses.ipynb #6f63f400
 class LabelSmoothingCrossEntropy(CrossEntropyLossFlat):
     "Cross-entropy where the right class should get 1-`eps`, plus its share of `eps`"
     def __init__(self,
@@ -98,7 +99,7 @@ class LabelSmoothingCrossEntropy(CrossEntropyLossFlat):
         axis:int=1, # Where the classes are
     ): super().__init__(axis, weight, reduction=reduction, label_smoothing=eps)
 
-# %% ../../nbs/11_losses.ipynb #cd3a21b5
+# %% ../../nbs/11_losses.ipynb #eb8c018f
 def _as_pred(loss, pred, targ, hint):
     "`targ` in the shape of `pred`: (n,) is as good as (n,1)"
     one,two = ([n for n in o.shape if n>1] for o in (pred, targ))
@@ -124,7 +125,7 @@ class BCEWithLogitsLossFlat(_Loss):
     def activation(self, preds): return _f32(preds).sigmoid()
     def decodes(self, probs): return probs>self.thresh
 
-# %% ../../nbs/11_losses.ipynb #70027525
+# %% ../../nbs/11_losses.ipynb #c63d86fc
 class MSELossFlat(_Loss):
     "Mean of the squared differences, in float32"
     def __init__(self,
@@ -136,7 +137,7 @@ class MSELossFlat(_Loss):
         targ = _as_pred(self, pred, targ, 'it needs a number for each output. Is `n_out` right?')
         return F.mse_loss(_f32(pred), targ, reduction=self.reduction)
 
-# %% ../../nbs/11_losses.ipynb #b5e4171a
+# %% ../../nbs/11_losses.ipynb #e74bdd3f
 class _LogProbs(_Loss):
     def activation(self, preds): return _f32(preds).exp()
     def decodes(self, probs): return probs.argmax(1)
@@ -158,7 +159,7 @@ def _reader(f, like):
         if isinstance(g, modules) or g in funcs: return cls()
     return like or _Loss()
 
-# %% ../../nbs/11_losses.ipynb #e78044ed
+# %% ../../nbs/11_losses.ipynb #4de80668
 class _AsLoss(_Loss):
     "Someone else's loss, with the reading of ours"
     def __init__(self, f, reader):
@@ -177,3 +178,19 @@ def as_loss(
     if isinstance(f.func if isinstance(f, partial) else f, type): f = f()
     if not callable(f): raise TypeError(f'A loss is a function of (pred, targ), such as F.cross_entropy, not {f!r}')
     return f if all(hasattr(f, o) for o in ('activation', 'decodes', 'per_item')) else _AsLoss(f, _reader(f, like))
+
+# %% ../../nbs/11_losses.ipynb #6687eb42
+@patch
+def loss_func(self:CategoryBlock)->nn.Module: # For scores of classes that exclude each other
+    "Cross-entropy"
+    return CrossEntropyLossFlat()
+
+@patch
+def loss_func(self:MultiCategoryBlock)->nn.Module: # For a yes-or-no score per class
+    "Binary cross-entropy"
+    return BCEWithLogitsLossFlat()
+
+@patch
+def loss_func(self:RegressionBlock)->nn.Module: # For numbers
+    "Mean squared error"
+    return MSELossFlat()

@@ -6,7 +6,7 @@
 __all__ = ['accuracy', 'error_rate', 'top_k_accuracy', 'accuracy_multi', 'mse', 'mae', 'rmse', 'Metric', 'AvgMetric', 'as_metric',
            'F1Score', 'foreground_acc', 'DiceMulti', 'RocAucBinary', 'Perplexity']
 
-# %% ../../nbs/10_metrics.ipynb #bf62c8ed
+# %% ../../nbs/10_metrics.ipynb #ce991523
 import copy, math, warnings
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import camel2snake
 from torch.nn import functional as F
 
-# %% ../../nbs/10_metrics.ipynb #1ad2ea9a
+# %% ../../nbs/10_metrics.ipynb #b3d4ff37
 def _wrong_kind(name, preds, targs, hint):
     raise ValueError(f'{name} compares shapes {tuple(preds.shape)} and {tuple(targs.shape)}: {hint}')
 
@@ -30,7 +30,7 @@ def _check_classes(name, preds, targs, axis):
     else: hint = 'it needs predictions (n, classes) and targets (n,).'
     _wrong_kind(name, preds, targs, f'it is for one class per item; {hint}')
 
-# %% ../../nbs/10_metrics.ipynb #783c9b3a
+# %% ../../nbs/10_metrics.ipynb #dea5605b
 def _hits(name, preds, targs, axis):
     _check_classes(name, preds, targs, axis)
     return (preds.argmax(axis)==targs).float().mean()
@@ -51,7 +51,7 @@ def error_rate(
     "Share of items whose highest score is a wrong class"
     return 1 - _hits('error_rate', preds, targs, axis)
 
-# %% ../../nbs/10_metrics.ipynb #01ec1181
+# %% ../../nbs/10_metrics.ipynb #72086584
 def top_k_accuracy(
     preds:torch.Tensor, # (n, classes) scores of any scale
     targs:torch.Tensor, # (n,) class numbers
@@ -62,7 +62,7 @@ def top_k_accuracy(
     if k>preds.shape[-1]: raise ValueError(f'top_k_accuracy looks at the {k} best of {preds.shape[-1]} classes: choose a smaller k')
     return (preds.topk(k, dim=-1).indices==targs[...,None]).any(-1).float().mean()
 
-# %% ../../nbs/10_metrics.ipynb #58aba931
+# %% ../../nbs/10_metrics.ipynb #caa47f4f
 def accuracy_multi(
     preds:torch.Tensor, # (n, labels) scores
     targs:torch.Tensor, # (n, labels) of 0 and 1
@@ -73,7 +73,7 @@ def accuracy_multi(
     if preds.shape!=targs.shape: _wrong_kind('accuracy_multi', preds, targs, 'it is for multi-label targets; use accuracy.')
     return (((preds.sigmoid() if sigmoid else preds) > thresh)==targs.bool()).float().mean()
 
-# %% ../../nbs/10_metrics.ipynb #1560ee7a
+# %% ../../nbs/10_metrics.ipynb #b891e1bb
 def _differences(name, preds, targs):
     one,two = ([n for n in o.shape if n>1] for o in (preds, targs)) # (n,1) is as good as (n,)
     if one!=two: _wrong_kind(name, preds, targs, 'it needs a prediction for each target.')
@@ -93,7 +93,7 @@ def mae(
     "Mean of the absolute differences"
     return _differences('mae', preds, targs).abs().mean()
 
-# %% ../../nbs/10_metrics.ipynb #26ed413d
+# %% ../../nbs/10_metrics.ipynb #72a4d3c8
 def rmse(
     preds:torch.Tensor, # (n,) or (n, numbers)
     targs:torch.Tensor, # As many
@@ -101,7 +101,7 @@ def rmse(
     "Square root of `mse`"
     return _differences('rmse', preds, targs).square().mean().sqrt()
 
-# %% ../../nbs/10_metrics.ipynb #f5eae72d
+# %% ../../nbs/10_metrics.ipynb #ad6f7007
 class Metric:
     "Something to know about all predictions, collected batch by batch"
     def reset(self): "Forget all batches"
@@ -122,7 +122,7 @@ class Metric:
         m.accumulate(preds, targs)
         return m.value
 
-# %% ../../nbs/10_metrics.ipynb #3bb77688
+# %% ../../nbs/10_metrics.ipynb #ca0bec61
 def _wide(o):
     "A number as precise as its device allows: sums over a big set need it. It stays on its device"
     return o.detach().to(torch.float32 if o.device.type=='mps' else torch.float64) if isinstance(o, torch.Tensor) else o
@@ -133,7 +133,7 @@ def _func_name(f):
     name = getattr(f.func if isinstance(f, partial) else f, '__name__', None) or camel2snake(type(f).__name__)
     return 'metric' if name=='<lambda>' else name
 
-# %% ../../nbs/10_metrics.ipynb #24389816
+# %% ../../nbs/10_metrics.ipynb #ad8c691a
 class AvgMetric(Metric):
     "The mean over all targets of a function that gives the mean for a batch"
     def __init__(self,
@@ -157,7 +157,7 @@ class AvgMetric(Metric):
         v = float(self.total)/max(float(self.n), 1)
         return self.final(v) if self.final else v
 
-# %% ../../nbs/10_metrics.ipynb #976dc245
+# %% ../../nbs/10_metrics.ipynb #843f513e
 rmse.averaging = dict(of=mse, final=math.sqrt)
 
 def as_metric(
@@ -172,7 +172,7 @@ def as_metric(
     if 'weight' in how and isinstance(f, partial): how['weight'] = partial(how['weight'], *f.args, **f.keywords)
     return AvgMetric(how.pop('of', f), name or _func_name(f), **how)
 
-# %% ../../nbs/10_metrics.ipynb #ade45a7f
+# %% ../../nbs/10_metrics.ipynb #bbbb5f1b
 class _Confusion(Metric):
     "Counts (actual, predicted) pairs, on the device"
     axis = -1
@@ -192,7 +192,7 @@ class _Confusion(Metric):
         seen = guessed+actual>0
         return (2*hit/(guessed+actual))[seen],actual[seen]
 
-# %% ../../nbs/10_metrics.ipynb #2c7ca7fe
+# %% ../../nbs/10_metrics.ipynb #814c690f
 class F1Score(_Confusion):
     "2 × hits / (guessed + actual), of one class or averaged over several"
     def __init__(self,
@@ -217,7 +217,7 @@ class F1Score(_Confusion):
         i = self.pos_label
         return (2*n[i,i]/(n[i].sum()+n[:,i].sum()).clamp(min=1)).item()
 
-# %% ../../nbs/10_metrics.ipynb #354e6d27
+# %% ../../nbs/10_metrics.ipynb #18ecb28a
 def _check_mask(name, preds, targs, axis):
     if preds.ndim<3 or preds.shape[:axis]+preds.shape[axis+1:]!=targs.shape:
         _wrong_kind(name, preds, targs, 'it is for masks; use accuracy.' if preds.ndim<3 else 'the mask and the predictions differ in size.')
@@ -236,7 +236,7 @@ def foreground_acc(
 
 foreground_acc.averaging = dict(weight=_n_foreground)
 
-# %% ../../nbs/10_metrics.ipynb #a8113ffd
+# %% ../../nbs/10_metrics.ipynb #601c5006
 class DiceMulti(_Confusion):
     "Dice score of masks: the mean over the classes that occur"
     def __init__(self,
@@ -248,7 +248,7 @@ class DiceMulti(_Confusion):
     @property
     def value(self): return None if self.counts is None else self.scores()[0].mean().item()
 
-# %% ../../nbs/10_metrics.ipynb #e7753eca
+# %% ../../nbs/10_metrics.ipynb #fa97c1f1
 class RocAucBinary(Metric):
     "Area under the ROC curve of two classes"
     def __init__(self): self.reset()
@@ -270,7 +270,7 @@ class RocAucBinary(Metric):
         ranks = (n.cumsum(0)-(n-1)/2).double()[place]
         return ((ranks[t].sum()-n_pos*(n_pos+1)/2)/(n_pos*n_neg)).item()
 
-# %% ../../nbs/10_metrics.ipynb #27c0d82c
+# %% ../../nbs/10_metrics.ipynb #cc5a8898
 class Perplexity(Metric):
     "exp of the mean cross-entropy: as uncertain as a choice between this many"
     def __init__(self,

@@ -69,9 +69,10 @@ class Recorder(Callback):
     def before_epoch(self): self.start,self.results = perf_counter(),[]
 
     def after_batch(self):
-        if not self.training: return self._add_valid()
-        self.smooth.add(self.loss.detach())
-        g = self.opt.param_groups[-1]
+        l = self.learn
+        if not l.training: return self._add_valid()
+        self.smooth.add(l.loss.detach())
+        g = l.opt.param_groups[-1]
         self.lrs.append(g['lr'])
         self.moms.append(g['betas'][0] if 'betas' in g else g.get('momentum'))
 

@@ -17,9 +17,10 @@ import torch
 from fastcore.basics import patch
 from .core import did_you_mean, lazy_module, say
 from .events import Callback, CancelFitException, CancelValidateException
-from .learner import Learner, _listify, explain_args, loader_state, rng_state, set_loader_state, set_rng_state
+from .learner import Learner, _listify, explain_args
 from .optimizer import set_hypers, spread_lrs
 from .recorder import Recorder
+from .resume import find_interrupted, forget_interrupted, loader_state, rng_state, set_loader_state, set_rng_state
 plt = lazy_module('matplotlib.pyplot')
 
 # %% ../../nbs/14_schedule.ipynb #8eb5e7b9
@@ -95,7 +96,9 @@ class ParamScheduler(Callback):
     def before_fit(self):
         if self.n_train is None: raise ValueError("A schedule needs to know how long training is, but the training loader has no len()")
 
-    def before_batch(self): set_hypers(self.opt, **{k:f(self.pct_train) for k,f in self.scheds.items()})
+    def before_batch(self):
+        pos = self.learn.pct_train
+        set_hypers(self.learn.opt, **{k:f(pos) for k,f in self.scheds.items()})
 
 # %% ../../nbs/14_schedule.ipynb #f9bc0bc5
 @patch
@@ -182,13 +185,15 @@ def fine_tune(self:Learner,
 ):
     "Train the new last layers alone, then everything, gently where the model already knows a lot"
     kw = dict(div_final=div_final, wd=wd, moms=moms, cbs=cbs, checkpoint=checkpoint)
-    part = self._interrupted_part() if resume else None
+    saved = find_interrupted(self) if resume else None
+    part = saved and saved['at']['part']
     if part!=1 and not start_epoch:
         self.freeze()
         with self.via('fine_tune', 0, 2): self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99, resume=part==0, reset_opt=reset_opt, **kw)
         if self.interrupted: return
     self.unfreeze()
     with self.via('fine_tune', 1, 2): self.fit_one_cycle(epochs, slice(base_lr/2/lr_mult, base_lr/2), pct_start=pct_start, div=div, start_epoch=start_epoch, resume=part==1, **kw)
+    if resume and not self.interrupted: forget_interrupted(self)
 
 # %% ../../nbs/14_schedule.ipynb #3637809e
 def valley(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['alt_text', 'show_image', 'show_titled', 'get_grid', 'show_images', 'gv']
 
-# %% ../../nbs/01_show.ipynb #627b56de
+# %% ../../nbs/01_show.ipynb #bd54e787
 import math, shutil, subprocess, textwrap
 from collections.abc import Iterable
 from functools import partial
@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from PIL import Image, ImageOps
 from .core import lazy_module, plt
 
-# %% ../../nbs/01_show.ipynb #a7c09ce0
+# %% ../../nbs/01_show.ipynb #db193d46
 _n_colours = (1,3,4)
 
 def _colours_last(a, first):
@@ -35,7 +35,7 @@ def _stretch(a):
     lo,hi = a.min(),a.max()
     return a if lo>=0 and hi<=1 else (a-lo)/max(hi-lo, 1e-6)
 
-# %% ../../nbs/01_show.ipynb #c25528b6
+# %% ../../nbs/01_show.ipynb #4915c243
 def _pil_array(im):
     if im.mode.startswith('I') or im.mode=='F': return np.array(im, dtype=np.float32)
     return np.array(im if im.mode in ('L','RGB','RGBA') else im.convert('L' if im.mode=='1' else 'RGBA' if 'A' in im.mode else 'RGB'))
@@ -49,7 +49,7 @@ def _to_array(im):
     a = _colours_last(_pil_array(im) if isinstance(im, Image.Image) else np.asarray(im), first=is_t)
     return a.astype(np.uint8)*255 if a.dtype==bool else _stretch(a) if a.dtype.kind=='f' else a.astype(np.uint8) if a.ndim==3 else a
 
-# %% ../../nbs/01_show.ipynb #c4a764b0
+# %% ../../nbs/01_show.ipynb #11bc469a
 _textpath = lazy_module('matplotlib.textpath')
 _font = lazy_module('matplotlib.font_manager')
 
@@ -65,7 +65,7 @@ def _wrap(s, inches, size=10, max_lines=6):
     while n>3 and any(_width(o, size)>inches for o in fits(n)): n -= 1
     return '\n'.join(fits(n))
 
-# %% ../../nbs/01_show.ipynb #f7ac2118
+# %% ../../nbs/01_show.ipynb #d22c30f5
 def _cell_inches(ax):
     "How wide a title above `ax` may be"
     w,spec = ax.figure.figure.get_size_inches()[0],ax.get_subplotspec()
@@ -75,7 +75,7 @@ def _set_title(ax, title, color=None, size=10):
     t = '\n'.join(_wrap(o, _cell_inches(ax), size) for o in str(title).splitlines())
     ax.set_title(t, fontsize=size, color=color or plt.rcParams['text.color'], parse_math=False) # a $ is a dollar
 
-# %% ../../nbs/01_show.ipynb #f6a06cb9
+# %% ../../nbs/01_show.ipynb #0239cc71
 _ipython = lazy_module('IPython')
 
 def _display(fig, text):
@@ -94,7 +94,7 @@ def alt_text(
     fig = (plt.gcf() if ax is None else ax.figure).figure
     fig._ipython_display_ = partial(_display, fig, text)
 
-# %% ../../nbs/01_show.ipynb #5f595d5c
+# %% ../../nbs/01_show.ipynb #887f403c
 def _look(a, cmap, vmin, vmax):
     "How to colour an array: grey has fixed ends, masks have distinct colours"
     if a.ndim==3: return {}
@@ -112,7 +112,7 @@ def _one_ax(a, figsize):
 
 _dpi = 80 # sharp enough, and a page of figures stays small
 
-# %% ../../nbs/01_show.ipynb #c9d9ba2c
+# %% ../../nbs/01_show.ipynb #4f8138a9
 def show_image(
     im, # PIL image, file, array (h, w) or (h, w, c), or tensor (h, w) or (c, h, w)
     ax=None, # Where to draw; `None` makes a small figure
@@ -136,7 +136,7 @@ def show_image(
     if alt or (own and title): alt_text(alt or str(title), ax)
     return ax
 
-# %% ../../nbs/01_show.ipynb #1eddfba1
+# %% ../../nbs/01_show.ipynb #a1bdd93c
 def show_titled(
     o:tuple, # (picture, title)
     ax=None, # Where to draw; `None` makes a small figure
@@ -146,7 +146,7 @@ def show_titled(
     "Show a pair of a picture and its title"
     return show_image(o[0], ax=ax, figsize=figsize, title=o[1], title_color=title_color)
 
-# %% ../../nbs/01_show.ipynb #4f25cee5
+# %% ../../nbs/01_show.ipynb #a1fb344b
 def get_grid(
     n:int, # How many axes
     nrows:int|None=None, # Rows; `None` works it out
@@ -164,7 +164,7 @@ def get_grid(
     for o in axs.flat: o.set_axis_off()
     return axs.flatten()[:n]
 
-# %% ../../nbs/01_show.ipynb #825f5b70
+# %% ../../nbs/01_show.ipynb #2e8eba66
 def show_images(
     ims:Iterable, # Pictures, or a batch (n, c, h, w)
     nrows:int|None=None, # Rows; `None` works it out
@@ -187,7 +187,7 @@ def show_images(
     names = ', '.join(str(t) for t in titles[:len(axs)] if t is not None)
     alt_text(alt or f"{len(axs)} pictures{': ' if names else ''}{textwrap.shorten(names, 200, placeholder=' …')}", axs[0])
 
-# %% ../../nbs/01_show.ipynb #6e925769
+# %% ../../nbs/01_show.ipynb #3dac9e4e
 @patch
 def to_thumb(self:Image.Image,
     h:int, # At most this high
@@ -198,7 +198,7 @@ def to_thumb(self:Image.Image,
     im.thumbnail((w or h, h))
     return im
 
-# %% ../../nbs/01_show.ipynb #68663632
+# %% ../../nbs/01_show.ipynb #afdb7219
 class _Graph:
     "A graph in Graphviz's language, and its drawing if there is one"
     def __init__(self, text, svg=None): self.text,self.svg = text,svg

@@ -227,22 +227,21 @@ def _local_weights(source, name):
     "A file of weights on this computer, or None"
     return next((f for o in _weight_files(source, name) if (f := find_weights(o))), None) or _hub_file(source, name)
 
-def _download(source, name, n_in, args):
-    "Weights by the loader of torchvision or timm, which check and cache them"
-    if source=='torchvision': return _tv_weights(name).get_state_dict(progress=True, check_hash=True)
-    return _make_timm(name, n_in, args, pretrained=True).state_dict()
+def _download_timm(name, n_in, args):
+    "Weights by timm's own loader, which checks and caches them"
+    try: return _make_timm(name, n_in, args, pretrained=True).state_dict()
+    except Exception as e: # each of the libraries below it has its own errors for a missing network
+        raise RuntimeError(f"Can't download the weights of {name} ({type(e).__name__}: {str(e).partition(chr(10))[0]}). "
+            f"Put {_weight_files('timm', name)[0]} in ~/.cache/torch/hub/checkpoints, or give pretrained=a file of weights, or pretrained=False.") from e
 
 # %% ../../../nbs/23_vision.models.ipynb #4e13a270
 def _get_pretrained(m, source, name, n_in, args):
     "Put published weights in `m`; offline and without them, leave it and say so"
     f = _local_weights(source, name)
-    if f: return _fill(m, load_weights(f), name, f"The weights in '{f}'")
-    if is_offline(): return say(f"Offline, and no weights for {name} on this computer: it starts from random ones, as a stand-in.")
-    try: sd = _download(source, name, n_in, args)
-    except Exception as e: # each library has its own errors for a missing network
-        raise RuntimeError(f"Can't download the weights of {name} ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}). "
-            f"Put {_weight_files(source, name)[0]} in ~/.cache/torch/hub/checkpoints, or give pretrained=a file of weights, or pretrained=False.") from e
-    _fill(m, sd, name, 'The downloaded weights')
+    if f is None and is_offline(): return say(f"Offline, and no weights for {name} on this computer: it starts from random ones, as a stand-in.")
+    if f is None and source=='torchvision': f = find_weights(_weight_files(source, name)[0], _tv_weights(name).url)
+    sd = _download_timm(name, n_in, args) if f is None else load_weights(f)
+    _fill(m, sd, name, f"The weights in '{f}'" if f else 'The downloaded weights')
 
 def _set_weights(m, pretrained, source, name, n_in, args):
     if isinstance(pretrained, (str,Path)): _fill(m, load_weights(pretrained), name, f"The weights in '{pretrained}'")
