@@ -1,5 +1,6 @@
 # Each target makes the virtual environment it needs on first use; the next time it starts at once.
 PYTHON ?= python3
+JOBS   ?= 2
 DEV     := .venv/.ready
 BENCH   := .venv-bench/.ready
 DEPENDS := settings.ini setup.py tools/make_venv.py
@@ -14,7 +15,7 @@ lesson: $(DEV) ## run the first lesson, offline unless WHOLEGAME_OFFLINE=0, and 
 	@.venv/bin/python tools/lesson.py course/01a_is_it_a_bird.ipynb
 
 test: $(DEV) ## run every notebook and every check
-	@.venv/bin/python -m pytest -v tests
+	@.venv/bin/python -m pytest -v -n $(JOBS) --dist loadgroup tests
 
 lab: $(DEV) ## open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab

@@ -8,6 +8,9 @@ home = Path(tempfile.mkdtemp(prefix='wholegame-tests-'))
 os.environ.update(WHOLEGAME_OFFLINE='1', WHOLEGAME_HOME=str(home/'wholegame'), TORCH_HOME=str(home/'torch'), HF_HOME=str(home/'hf'),
     JUPYTER_PREFER_ENV_PATH='1', MPLBACKEND='agg')
 os.environ.pop('WHOLEGAME_MIRROR', None)
+# Side by side, each gets its share of the cores
+n_workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
+if n_workers>1: os.environ['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1)//n_workers))
 started = time.time()
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,6 +35,12 @@ def nbs_tree(tmp_path):
     for f in 'settings.ini','setup.py','pyproject.toml','MANIFEST.in','LICENSE','CHANGELOG.md','README.md':
         if (root/f).exists(): shutil.copy(root/f, tmp_path/f)
     return tmp_path
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    "Side by side, notebooks go anywhere; the tests of another file stay together, because they share what they set up"
+    for o in items:
+        if o.path.name!='test_notebooks.py': o.add_marker(pytest.mark.xdist_group(o.path.name))
 
 def pytest_sessionfinish(session): shutil.rmtree(home, ignore_errors=True)
 

@@ -192,14 +192,19 @@ def shown(file, cs):
         for name,o in public(c):
             if not re.search(rf'\b{name}\b', used): yield c.n, f'{name} is in no example or assertion of its notebook'
 
+def own_imports(c):
+    "Modules of ours that a cell imports, without `wholegame.` in front"
+    for o in ast.walk(tree(c)):
+        if isinstance(o, ast.ImportFrom): names = [o.module or '', *(f'{o.module}.{a.name}' for a in o.names)]
+        elif isinstance(o, ast.Import): names = [a.name for a in o.names]
+        else: continue
+        yield from (n.partition('.')[2] for n in names if n.startswith('wholegame.'))
+
 def imports_lower(file, cs, order):
     "`order`: module -> name of its notebook"
     for c in cs:
-        if not is_export(c): continue
-        for o in ast.walk(tree(c)):
-            if not (isinstance(o, ast.ImportFrom) and o.module and o.module.startswith('wholegame')): continue
-            other = order.get(o.module.partition('.')[2])
-            if other and other>=file.name: yield c.n, f'imports {o.module}, which {other} makes: only lower numbers'
+        for m in own_imports(c) if is_export(c) else []:
+            if order.get(m, '')>=file.name: yield c.n, f'imports wholegame.{m}, which {order[m]} makes: only lower numbers'
 
 def module_order(files):
     res = {}

@@ -56,6 +56,12 @@ def test_a_bad_page_is_found(name, tmp_path): assert name in found(tmp_path, wro
 def test_foreign_words_are_found(s, tmp_path):
     assert 'no_foreign' in found(tmp_path, md(s)) and 'no_foreign' in found(tmp_path, code('1', result(s)))
 
+@pytest.mark.parametrize('src', ['from wholegame import later', 'import wholegame.later', 'from wholegame.later import a, b', 'import wholegame.double'])
+def test_imports_lower(src, tmp_path):
+    order = {'later':'06_later.ipynb', 'double':'05_double.ipynb', 'core':'00_core.ipynb'}
+    got = pages.complaints(write(tmp_path, page(code(f'#| export\n{src}\nfrom wholegame.core import x'))), order)
+    assert len(got)==1 and 'only lower numbers' in got[0]
+
 def test_every_check_has_a_bad_page(): assert {c.__name__ for c in pages.page_checks} - wrong.keys() == {'prose_between','length','no_foreign'}
 
 @pytest.mark.parametrize('cell,n', [(code('#| export\nx = 1'), 2), (code('double(1)', result('2')), 3)])
@@ -101,7 +107,7 @@ def outcome(folder, *middle):
     f = write(folder, page(*middle))
     (folder/'run').mkdir()
     nb = run_notebook(f, folder/'run')
-    return warnings_in(nb) + list(stale(f, nb))
+    return warnings_in(nb) + list(stale(pages.cells(f), nb))
 
 def test_running_a_good_page(tmp_path):
     assert not outcome(tmp_path, code('#| eval: false\n1/0'), code('open("made.txt", "w").close()'), code('1', result('1')))

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 from torchvision.models import resnet18
 
-from wholegame.callbacks import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
+from wholegame.callbacks import CSVLogger, EarlyStoppingCallback, GradientAccumulation, GradientClip, MixUp, ReduceLROnPlateau, SaveModelCallback
 from wholegame.data.block import CategoryBlock, RegressionBlock
 from wholegame.data.datablock import DataBlock
 from wholegame.data.loaders import DataLoaders
@@ -224,7 +224,7 @@ class Stop(Callback):
     order = 100
     def __init__(self, at): self.at = at
     def after_batch(self):
-        if self.training and self.learn.train_iter>=self.at: raise KeyboardInterrupt
+        if self.training and self.learn.train_iter==self.at: raise KeyboardInterrupt
 
 
 def test_interrupted_fit_says_how_to_go_on(tmp_path, capsys):
@@ -233,8 +233,22 @@ def test_interrupted_fit_says_how_to_go_on(tmp_path, capsys):
     except KeyboardInterrupt as e: text = str(e)
     else: text = ''
     text += capsys.readouterr().out
+    assert not learn.model.training and learn.opt.param_groups[-1]['lr']==learn.lr
     for o in ('Stopped in epoch', 'of 4', 'batch', 'resume=True', 'interrupted'): assert o in text, text
     assert list((tmp_path/'models').glob('interrupted*'))
+
+
+def test_callbacks_survive_an_interruption(tmp_path):
+    "Interrupted and resumed in a new learner: the same numbers and the same log as in one go"
+    def fit(path, *extra, **kw):
+        torch.manual_seed(1)
+        learn = line_learner(path)
+        cbs = [MixUp(), GradientAccumulation(48), GradientClip(1.), CSVLogger(), SaveModelCallback(), EarlyStoppingCallback(patience=3), *extra]
+        learn.fit_one_cycle(3, 0.05, cbs=cbs, **kw)
+        return learn.recorder.values, (path/'history.csv').read_text()
+    once = fit(tmp_path/'once')
+    fit(tmp_path/'twice', Stop(4*1+2))
+    assert fit(tmp_path/'twice', resume=True)==once
 
 
 def test_interrupted_lr_find_restores_weights(tmp_path):

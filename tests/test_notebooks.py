@@ -28,8 +28,10 @@ def run_notebook(
     env.pop('MPLBACKEND') # as a reader's notebook draws
     client = NotebookClient(nb, timeout=timeout, kernel_name='python3', extra_arguments=['--log-level=40'],
         resources={'metadata':{'path':str(folder/file.parent.name)}})
+    wrong = None
     try: client.execute(env=env)
-    except CellExecutionError as e: pytest.fail(f'{file.name}\n{ansi.sub("", str(e))}', pytrace=False)
+    except CellExecutionError as e: wrong = ansi.sub('', str(e))
+    if wrong: pytest.fail(f'{file.name}\n{wrong}', pytrace=False)
     return nb
 
 def warnings_in(nb):
@@ -37,14 +39,18 @@ def warnings_in(nb):
     return [f'cell {i}: {o.text.strip()[:300]}' for i,c in enumerate(nb.cells, 1) if c.cell_type=='code'
         for o in c.outputs if o.output_type=='stream' and o.name=='stderr' and 'Warning:' in o.text]
 
-def stale(file, nb):
-    "Cells whose saved notebook shows something where running shows nothing, or the other way round"
-    for c,new in zip(cells(file), nb.cells):
+def stale(
+    before, # cells as saved
+    nb, # the notebook with its new outputs
+):
+    "Cells that show something as saved and nothing when run, or the other way round"
+    for c,new in zip(before, nb.cells):
         if shows_nothing(c) or not new.get('source'): continue
         if bool(c.outputs)!=bool(new.outputs): yield f"cell {c.n}: {'shows' if new.outputs else 'shows no'} output when run, but not as saved: {c.lines[0][:60]}"
 
 @pytest.mark.parametrize('file', notebooks('nbs','course'), ids=lambda f: f.stem)
 def test_notebook(file, tmp_path):
+    before = cells(file)
     nb = run_notebook(file, tmp_path)
-    found = warnings_in(nb) + list(stale(file, nb))
+    found = warnings_in(nb) + list(stale(before, nb))
     if found: pytest.fail(f'{file.relative_to(root)}\n  ' + '\n  '.join(found), pytrace=False)

@@ -97,7 +97,7 @@ def export(self:Learner,
 
 # %% ../../nbs/19_export.ipynb #359cb2dc
 model_makers = {'vision':('wholegame.vision.models','model_from_desc')} # builder -> module and function that takes the description
-_families = ['wholegame.vision.learner'] # modules that bring blocks and transforms
+_families = ['wholegame.vision.core'] # modules that bring blocks and transforms
 
 def _load_families():
     for o in _families: import_module(o)
@@ -182,22 +182,35 @@ def _loaders(d, item_tfms, batch_tfms, device, path):
 def _known_metrics(names): return [getattr(metrics, o) for o in names if o in metrics.__all__ and not isinstance(getattr(metrics, o), type)]
 
 # %% ../../nbs/19_export.ipynb #18660279
+def _check_desc(d):
+    "Is this a description that this version can read?"
+    ok = (d.get('format')==1 and isinstance(d.get('blocks'), list) and len(d['blocks'])>int(d['n_inp'])>0 and isinstance(d['model'], (dict,type(None)))
+        and all(isinstance(o.get('vocab', []), list) for o in d['blocks']) and isinstance(d['loss'], (dict,type(None))) and isinstance(d['metrics'], list))
+    if not ok: raise TypeError('not as it should be')
+
+def _rebuild(d, sd, device, path, model, item_tfms, batch_tfms):
+    "The learner that `d` describes"
+    try:
+        _check_desc(d)
+        dls = _loaders(d, item_tfms, batch_tfms, device, path)
+        m = _make_model(d, sd) if model is None else model
+    except (KeyError, TypeError, AttributeError) as e: raise ValueError(f"The description is damaged, or from a newer wholegame ({type(e).__name__}: {e}).") from e
+    _check_shapes(m, sd, d)
+    m.load_state_dict(sd)
+    return Learner(dls, m, loss_func=_make_loss(d['loss'], dls.blocks), metrics=_known_metrics(d['metrics']), path=path)
+
+# %% ../../nbs/19_export.ipynb #41dac40f
 @explain_args()
 def load_learner(
     fname:str|Path, # Written by `learn.export`, or a folder with 'export.safetensors' in it
     cpu:bool=True, # Use the CPU; False uses the best device there is
     model:nn.Module|None=None, # For models of your own code, the same model
-    item_tfms=None, # If the file names functions: all transforms of items, as in training
-    batch_tfms=None, # If the file names functions: all transforms of batches
+    item_tfms=None, # If the file only names some: all transforms of items, as in training
+    batch_tfms=None, # If the file only names some: all transforms of batches
 )->Learner: # Ready to predict; it has no data to train on
     "Open an exported learner; nothing from the file is run"
     file,sd,d = _read_export(fname)
-    try: dls = _loaders(d, item_tfms, batch_tfms, torch.device('cpu') if cpu else default_device(), file.parent)
-    except (KeyError, TypeError, AttributeError) as e: raise ValueError(f"The description in '{file}' is damaged, or from a newer wholegame ({type(e).__name__}: {e}).") from e
-    m = _make_model(d, sd) if model is None else model
-    _check_shapes(m, sd, d)
-    m.load_state_dict(sd)
-    learn = Learner(dls, m, loss_func=_make_loss(d['loss'], dls.blocks), metrics=_known_metrics(d['metrics']), path=file.parent)
+    learn = _rebuild(d, sd, torch.device('cpu') if cpu else default_device(), file.parent, model, item_tfms, batch_tfms)
     learn.model_desc = d['model']
     learn.model.eval()
     return learn

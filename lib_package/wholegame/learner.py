@@ -90,16 +90,9 @@ class Learner:
     ): self._setup(**{k:v for k,v in locals().items() if k!='self'})
 
     def __call__(self, event): self.cbs(event, self.training)
-    def __enter__(self): return self
-    def __exit__(self, *args): self.add_cbs(self.__dict__.pop('_bars', None))
-
     def __getattr__(self, k):
         names = [o for o in {*dir(type(self)), *self.__dict__} if not o.startswith('_')]
         raise AttributeError(f"'{type(self).__name__}' has no attribute '{k}'.{did_you_mean(k, names)}")
-
-    def __repr__(self):
-        n,mixed = sum(p.numel() for p in self.model.parameters()),self.mixed
-        return f'Learner: {type(self.model).__name__} with {n:,} weights, {type(self.loss_func).__name__}, on {self.device}' + (f' in {str(mixed)[6:]}' if mixed else '')
 
 # %% ../../nbs/13c_learner.ipynb #eb676deb
 @patch
@@ -177,6 +170,18 @@ def no_bar(self:Learner)->Learner: # The same learner, which can also be used in
     "Show no progress: from now on, or `with learn.no_bar():` inside the block"
     self._bars = [o for o in self.cbs if isinstance(o, ProgressCallback)]
     return self.remove_cbs(self._bars)
+
+# %% ../../nbs/13c_learner.ipynb #750746f3
+@patch
+def __enter__(self:Learner): return self
+
+@patch
+def __exit__(self:Learner, *args): self.add_cbs(self.__dict__.pop('_bars', None))
+
+@patch
+def __repr__(self:Learner):
+    n,mixed = sum(p.numel() for p in self.model.parameters()),self.mixed
+    return f'Learner: {type(self.model).__name__} with {n:,} weights, {type(self.loss_func).__name__}, on {self.device}' + (f' in {str(mixed)[6:]}' if mixed else '')
 
 # %% ../../nbs/13c_learner.ipynb #7ec527e4
 @patch

@@ -183,19 +183,6 @@ def soft_interrupt(
     try: yield
     finally: signal.signal(signal.SIGINT, old)
 
-@patch
-@contextmanager
-def via(self:Learner,
-    name:str, # Method that the user called
-    part:int=0, # Which `fit` of it is this
-    parts:int=1, # Of how many
-):
-    "Inside the block, an interrupted `fit` belongs to this method"
-    old = self._via,self._part
-    if self._via is None: self._via,self._part = name,(part,parts)
-    try: yield
-    finally: self._via,self._part = old
-
 # %% ../../nbs/13bb_resume.ipynb #d5c1fe59
 def on_interrupt(
     learn, # A `Learner` whose training was stopped by a person

@@ -207,12 +207,18 @@ def valley(
     k = max(range(len(losses)), key=length.__getitem__)
     return lrs[max(0, k-length[k]) + length[k]//2]
 
-def steep(lrs, losses):
+def steep(
+    lrs:list, # Learning rates that were tried, rising
+    losses:list, # Smoothed loss at each
+)->float: # Learning rate
     "Where the loss falls fastest, by step"
     t = torch.tensor(losses)
     return lrs[int(torch.gradient(t)[0].argmin())] if len(t)>1 else lrs[0]
 
-def minimum(lrs, losses):
+def minimum(
+    lrs:list, # Learning rates that were tried, rising
+    losses:list, # Smoothed loss at each
+)->float: # Learning rate
     "A tenth of the rate with the lowest loss"
     return lrs[min(range(len(losses)), key=losses.__getitem__)]/10
 

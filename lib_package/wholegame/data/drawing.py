@@ -26,6 +26,12 @@ def _soft(p, n=2):
         p = np.stack([.75*p + .25*q, .25*p + .75*q], 1).reshape(-1, 2)
     return p
 
+def _bend(p, n=3):
+    "Round the corners of an open line; its ends stay"
+    p = np.asarray(p, dtype=float)
+    for _ in range(n): p = np.concatenate([p[:1], np.stack([.75*p[:-1] + .25*p[1:], .25*p[:-1] + .75*p[1:]], 1).reshape(-1, 2), p[-1:]])
+    return p
+
 def _turn(p, angle):
     c,s = math.cos(angle),math.sin(angle)
     return np.asarray(p, dtype=float) @ np.array([[c,s],[-s,c]])
@@ -191,8 +197,7 @@ def _head(p, b, x, y):
 
 def _neck(p, b, pts, c, w0=.3, w1=.2):
     "A thick bent line from body to head"
-    pts = np.asarray(pts, dtype=float)
-    for _ in range(3): pts = np.concatenate([pts[:1], np.stack([.75*pts[:-1]+.25*pts[1:], .25*pts[:-1]+.75*pts[1:]], 1).reshape(-1,2), pts[-1:]])
+    pts = _bend(pts)
     for (x,y),w in zip(b.at(pts, False), np.linspace(w0, w1, len(pts))): p.disc(x, y, b.line(w/2), c)
 
 # %% ../../../nbs/03a_data.drawing.ipynb #98450e9d
@@ -413,7 +418,7 @@ def draw_forest(
 )->Image.Image: # RGB
     "A photo of a forest, drawn"
     rng,size = _start(i, size, seed, 2)
-    p,m = Paper(size, 1),_Mood(rng)
+    p,m = Paper(size, .8),_Mood(rng)
     _sky(p, rng, m)
     (_trunks,_firs,_wood)[rng.integers(3)](p, rng, m)
     return _expose(p.done(), m.tone)

@@ -7,6 +7,7 @@ __all__ = ['checksums', 'URLs', 'download_url', 'untar_data', 'find_weights']
 
 # %% ../../../nbs/02a_data.external.ipynb #b2530345
 import hashlib, os, re, shutil, tarfile, uuid, zipfile, zlib
+from functools import partial
 from http.client import HTTPException, responses
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -14,9 +15,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 import torch
+from tqdm import tqdm
 from ..core import did_you_mean, is_offline, lazy_module, say
 
-_fastdownload,_samples = lazy_module('fastdownload'),lazy_module('wholegame.data.samples')
+_net,_samples = lazy_module('fastcore.net'),lazy_module('wholegame.data.samples')
 
 # %% ../../../nbs/02a_data.external.ipynb #c08bca7a
 class _Names(type):
@@ -50,24 +52,32 @@ def _reason(e):
     "An error of the network in a few words"
     if isinstance(e, HTTPError): return f'{e.code} {responses.get(e.code, "")}'.strip()
     if isinstance(e, URLError): return str(e.reason)
+    if type(e) is OSError: return str(e)
     return 'timed out' if isinstance(e, TimeoutError) else f'{type(e).__name__}: {(str(e) or "?").splitlines()[0]}'
 
-def _file_name(url): return unquote(PurePosixPath(urlsplit(url).path).name) or urlsplit(url).netloc
+def _progress(bar, n, size, total):
+    "Tell `bar` that `n` blocks of `size` bytes are here"
+    if total>0: bar.total = total
+    bar.update(min(n*size, bar.total or n*size) - bar.n)
 
 def _fetch(url, file, timeout=30, show_progress=True):
     "Get `url` into `file`, whole or not at all"
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f'.{uuid.uuid4().hex[:12]}-{file.name}')
+    bar = tqdm(unit='B', unit_scale=True, desc=file.name, delay=1, leave=False, disable=not show_progress) # what takes less than a second needs no bar
     try:
         if url.startswith('sample://'): part.write_bytes(_samples.sample_photo(url))
-        else: _fastdownload.download_url(url, part, timeout=timeout, show_progress=show_progress)
+        else: _net.urlsave(url, part, partial(_progress, bar), timeout=timeout)
         return part.replace(file)
     except (HTTPException, NameError) as e: # some versions of fastcore forgot to import the error they raise
         raise OSError('the connection broke half way') from e
     finally:
-        for o in part, part.with_name(f'{part.name}.part'): o.unlink(missing_ok=True)
+        bar.close()
+        part.unlink(missing_ok=True)
 
 # %% ../../../nbs/02a_data.external.ipynb #c988534f
+def _file_name(url): return unquote(PurePosixPath(urlsplit(url).path).name) or urlsplit(url).netloc
+
 def download_url(
     url:str, # Address of a file
     dest:str|Path=None, # File to write, or folder to put it in; `None` is the file's own name, here
@@ -135,8 +145,8 @@ def _untar(file, to):
 
 def _unzip(file, to):
     with zipfile.ZipFile(file) as z:
-        for o in z.namelist():
-            if _outside(o): raise ValueError(f"it wants to write '{o}'")
+        bad = [o for o in z.namelist() if _outside(o)]
+        if bad: raise ValueError(f"it wants to write '{bad[0]}'")
         z.extractall(to)
 
 # %% ../../../nbs/02a_data.external.ipynb #df34517f
@@ -163,6 +173,11 @@ def _swap(new, folder):
     shutil.rmtree(old, ignore_errors=True)
 
 # %% ../../../nbs/02a_data.external.ipynb #7cb8b03a
+def _same(folder, name): return re.sub(r'[^a-z0-9]+', '-', folder.lower())==re.sub(r'[^a-z0-9]+', '-', _stem(name).lower())
+
+def _stem(name): return re.sub(r'(\.tar)?\.\w+$', '', name)
+
+# %% ../../../nbs/02a_data.external.ipynb #48d0ee05
 def _home(): return Path(os.environ.get('WHOLEGAME_HOME') or '~/.wholegame').expanduser()
 
 def _tell(path):
@@ -170,9 +185,7 @@ def _tell(path):
     name = '$WHOLEGAME_HOME' if os.environ.get('WHOLEGAME_HOME') else '~/.wholegame'
     return f'{name}/{Path(path).relative_to(_home()).as_posix()}' if Path(path).is_relative_to(_home()) else str(path)
 
-def _stem(name): return re.sub(r'(\.tar)?\.\w+$', '', name)
-
-# %% ../../../nbs/02a_data.external.ipynb #48d0ee05
+# %% ../../../nbs/02a_data.external.ipynb #9620486e
 def _below(root, depth=5, most=3000):
     "`root` and the folders under it, nearest first, not too deep and not too many"
     level = [Path(root)] if Path(root).is_dir() else []
@@ -180,19 +193,17 @@ def _below(root, depth=5, most=3000):
         yield from level
         level = [Path(o.path) for d in level for o in sorted(os.scandir(d), key=lambda o: o.name) if o.is_dir()][:most]
 
-def _like(name): return re.sub(r'[^a-z0-9]+', '-', name.lower())
-
 def _attached(name):
     "The file `name`, or a folder with the name that unpacking it would give, among what the host attached; or None"
     root = Path(os.environ.get('WHOLEGAME_INPUT') or '/kaggle/input')
     for d in _below(root):
         if (d/name).is_file(): return d/name
-        if d!=root and _like(d.name)==_like(_stem(name)): return _innermost(d, name)
+        if d!=root and _same(d.name, name): return _innermost(d, name)
 
 def _innermost(d, name):
     "Hosts wrap folders in folders of the same name: the file in `d` or the last such folder"
     if (d/name).is_file(): return d/name
-    inner = [o for o in d.iterdir() if o.is_dir() and _like(o.name)==_like(_stem(name))]
+    inner = [o for o in d.iterdir() if o.is_dir() and _same(o.name, name)]
     return _innermost(inner[0], name) if inner else d
 
 # %% ../../../nbs/02a_data.external.ipynb #bd2ae785
@@ -217,18 +228,18 @@ def _with_note(url, file):
     return file
 
 # %% ../../../nbs/02a_data.external.ipynb #188a8f11
-def _archive(url, cache, sha256, force):
+def _archive(url, cache, sha256, force, show_progress):
     "The archive behind `url`, from the cache, the mirror or the network; None if offline without it"
     file = cache/_file_name(url)
     if force or not file.exists():
         found = _mirrored(file.name, file)
         if found is None and is_offline(): return None
-        if found is None: found = _fetch_archive(url, file)
+        if found is None: found = _fetch_archive(url, file, show_progress)
         file = found
     return _verify(file, sha256, ours=file.parent==cache)
 
-def _fetch_archive(url, file):
-    try: return _fetch(url, file)
+def _fetch_archive(url, file, show_progress):
+    try: return _fetch(url, file, show_progress=show_progress)
     except (OSError, ValueError) as e:
         drawn = ', or WHOLEGAME_OFFLINE=1 to work with drawn stand-ins' if file.name in _samples.samples else ''
         raise RuntimeError(f"Can't download '{url}' ({_reason(e)}). Put {file.name} in {_tell(file.parent)}, or set WHOLEGAME_MIRROR to a folder or address that has it{drawn}.") from e
@@ -249,6 +260,7 @@ def untar_data(
     data:str|Path=None, # Folder to unpack in; `None` is `~/.wholegame/data`
     dest:str|Path=None, # Another name for `data`
     force_download:bool=False, # Fetch it again
+    show_progress:bool=True, # Draw a bar while downloading
     sha256:str=None, # What the archive's SHA-256 must be; `None` looks in `checksums`
 )->Path: # The folder with the data
     "Find a data set, fetching and unpacking it if nobody has it yet"
@@ -258,28 +270,30 @@ def untar_data(
     if found and found.is_dir(): return found
     folder = Path(data or dest or _home()/'data').expanduser()/_stem(name)
     if folder.is_dir() and not force_download: return folder
-    file = _verify(found, sha256, ours=False) if found else _archive(url, Path(archive or _home()/'archive').expanduser(), sha256, force_download)
+    file = _verify(found, sha256, ours=False) if found else _archive(url, Path(archive or _home()/'archive').expanduser(), sha256, force_download, show_progress)
     if file: return _extract(file, folder)
     if name in _samples.samples: return _draw(name, real=True)
     raise RuntimeError(f"Offline (WHOLEGAME_OFFLINE is set), and {name} is not on this computer. Put it in {_tell(_home()/'archive')}, "
         f"or set WHOLEGAME_MIRROR to a folder that has it. Can be drawn: {', '.join(_samples.samples)}.")
 
 # %% ../../../nbs/02a_data.external.ipynb #1ed2a249
-def _hub(): return Path(torch.hub.get_dir())/'checkpoints'
+def _hub_file(name): return Path(torch.hub.get_dir())/'checkpoints'/name
 
 def _weights_here(name):
     "The file `name` on this computer, or None"
-    return next((o for o in (_home()/'weights'/name, _hub()/name) if o.is_file()), None)
+    return next((o for o in (_home()/'weights'/name, _hub_file(name)) if o.is_file()), None)
 
 def _sum_in(name):
     "PyTorch's own habit: `resnet34-b627a593.pth` starts its SHA-256 with b627a593"
     m = re.search(r'-([0-9a-f]{8,})\.\w+$', name)
     return m and m[1]
 
+# %% ../../../nbs/02a_data.external.ipynb #9b9fcddf
 def find_weights(
     fname:str, # Name of the file, such as `resnet34-b627a593.pth`
     url:str=None, # Where to fetch it; `None` looks on this computer and the mirror only
     sha256:str=None, # Its SHA-256, or the start of it; `None` is the sum in its name, if there is one
+    show_progress:bool=True, # Draw a bar while downloading
 )->Path|None: # The file; None if it isn't found and there is no `url`, or no network is wanted
     "Find a file of weights: attached, in our cache or PyTorch's, on the mirror, on the network"
     attached = _attached(fname)
@@ -288,7 +302,7 @@ def find_weights(
     file = _home()/'weights'/fname
     found = found or _mirrored(fname, file, 'weights/')
     if not found and (url is None or is_offline()): return None
-    try: found = found or _fetch(url, file := _hub()/fname)
+    try: found = found or _fetch(url, file := _hub_file(fname), show_progress=show_progress)
     except (OSError, ValueError) as e:
         raise RuntimeError(f"Can't download {fname} ({_reason(e)}). Put it in ~/.cache/torch/hub/checkpoints, or use pretrained=False.") from e
     return _verify(found, sha256 or _sum_in(fname), ours=found==file)

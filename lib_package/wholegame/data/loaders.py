@@ -18,7 +18,7 @@ from .block import Block
 from .datablock import DataBlock
 from .dataset import Dataset, check_sizes
 from .transforms import rows_of
-from ..show import get_grid
+from ..show import alt_text, get_grid
 
 # %% ../../../nbs/06_data.loaders.ipynb #72540068
 class DataLoader:
@@ -139,6 +139,10 @@ def decode_batch(self:DataLoader,
     parts = [[bl.decode(o) for o in bl.unbatch(t[:max_n].detach(), self.batch_tfms).cpu()] for bl,t in zip(self.dataset.blocks, b)]
     return list(zip(*parts))
 
+def _title(blocks, values):
+    "The labels of one item, a line each"
+    return '\n'.join(b.label(v) for b,v in zip(blocks, values) if not hasattr(b, 'overlay'))
+
 def show_items(
     blocks:list, # One per element
     items:list, # Tuples of decoded elements
@@ -152,9 +156,10 @@ def show_items(
     "Draw decoded items in a grid, each with its label as title"
     if hasattr(blocks[0], 'show_rows'): return blocks[0].show_rows(blocks, items, n_inp, titles)
     axs = get_grid(len(items), nrows, ncols, figsize)
+    if titles is None: titles = [_title(blocks[n_inp:], o[n_inp:]) for o in items]
+    alt_text(f'{len(axs)} items: {", ".join(titles)[:200]}', axs[0])
     for j,(ax,o) in enumerate(zip(axs, items)):
-        words = [b.label(v) for b,v in zip(blocks[n_inp:], o[n_inp:]) if not hasattr(b, 'overlay')]
-        blocks[0].show(o[0], ax=ax, title='\n'.join(words) if titles is None else titles[j])
+        blocks[0].show(o[0], ax=ax, title=titles[j])
         if colors: ax.title.set_color(colors[j])
         for b,v in zip(blocks[1:], o[1:]):
             if hasattr(b, 'overlay'): b.overlay(v, ax)

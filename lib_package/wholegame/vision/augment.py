@@ -7,6 +7,7 @@ __all__ = ['Brightness', 'Contrast', 'Saturation', 'Hue', 'Normalize', 'AugmentP
 
 # %% ../../../nbs/21_vision.augment.ipynb #439676fa
 import math
+from collections.abc import Callable
 
 import torch
 from fastcore.basics import patch
@@ -75,8 +76,8 @@ def _send(t, device):
 class Normalize(ImageTransform):
     "Shift and scale each channel"
     def __init__(self,
-        mean, # One number per channel, for pictures from 0 to 1
-        std, # One number per channel
+        mean:list|tuple|torch.Tensor, # One number per channel, for pictures from 0 to 1
+        std:list|tuple|torch.Tensor, # One number per channel
     ):
         self.mean,self.std = ([float(v) for v in torch.as_tensor(o).flatten()] for o in (mean,std))
         if len(self.mean)!=len(self.std) or min(self.std)<=0:
@@ -84,8 +85,8 @@ class Normalize(ImageTransform):
 
     @classmethod
     def from_stats(cls,
-        mean, # One number per channel, for pictures from 0 to 1
-        std, # One number per channel
+        mean:list|tuple|torch.Tensor, # One number per channel, for pictures from 0 to 1
+        std:list|tuple|torch.Tensor, # One number per channel
     )->'Normalize': # As in `Normalize.from_stats(*imagenet_stats)`
         "The same as `Normalize(mean, std)`, under the name that lessons use"
         return cls(mean, std)
@@ -178,7 +179,7 @@ def matrix(self:AugmentPipeline,
 class Always(ImageTransform):
     "Run a function on every batch, in validation as well"
     def __init__(self,
-        f, # Function from a batch (n, c, h, w), from 0 to 1, to another
+        f:Callable, # Function from a batch (n, c, h, w), from 0 to 1, to another
     ): self.f = f
     def __call__(self, x): return self.f(x)
     def describe(self): return {'kind':'Always', 'f':getattr(self.f, '__name__', type(self.f).__name__)}
@@ -238,7 +239,7 @@ def aug_transforms(
     max_warp:float=0.2, # For perspective
     p_affine:float=0.75, # Share of the pictures turned, zoomed, warped
     p_lighting:float=0.75, # Share of the pictures relit
-    size=None, # Size of the result, a number or (height, width); None leaves it as it is
+    size:int|tuple|None=None, # Size of the result, a number or (height, width); None leaves it as it is
     min_scale:float=1., # Below 1: cut out a random part of at least this share of the area
     xtra_tfms:list=None, # More transforms
     pad_mode:str='reflection', # What lies outside: 'reflection', 'border' or 'zeros'

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
+from fastcore.meta import delegates
 from PIL import Image
 
+from ..core import ItemRand
 from ..data.block import Block
 from ..show import show_image
 from .augment import AugmentPipeline, Normalize
@@ -73,35 +75,67 @@ class ImageBlock(Block):
 _pipeline = lru_cache(32)(AugmentPipeline)
 
 @patch
-def batch(self:ImageBlock, t, tfms=(), r=None):
-    "What the model sees of the bytes `t`: augmented if there are random numbers `r`, normalised if `tfms` say so"
+def batch(self:ImageBlock,
+    t:torch.Tensor, # (n, c, h, w) bytes, on the device
+    tfms:list=(), # Batch transforms
+    r:ItemRand=None, # Random numbers; None for validation
+)->torch.Tensor: # (n, c, h, w) float32
+    "What the model sees: augmented if there are random numbers, normalised if `tfms` say so"
     return _pipeline(tuple(tfms))(t, r)
 
 @patch
-def unbatch(self:ImageBlock, t, tfms=()):
+def unbatch(self:ImageBlock,
+    t:torch.Tensor, # (n, c, h, w) from `batch`
+    tfms:list=(), # Batch transforms
+)->torch.Tensor: # (n, c, h, w)
     "Numbers from 0 to 1 again"
     norm = _pipeline(tuple(tfms)).norm
     return norm.undo(t) if norm else t
 
 @patch
-def normalizer(self:ImageBlock, stats): return Normalize.from_stats(*stats)
+def normalizer(self:ImageBlock,
+    stats:tuple, # (means, standard deviations) per channel
+)->Normalize: # For the batch transforms
+    "The transform that `dls.normalize` puts in"
+    return Normalize.from_stats(*stats)
 
 # %% ../../../nbs/21b_vision.core.ipynb #61bd965e
 @patch
-def decode(self:ImageBlock, t): return to_image(t)
+def decode(self:ImageBlock,
+    t:torch.Tensor, # (c, h, w) from 0 to 1
+)->Image.Image: # To look at
+    "One picture of a batch"
+    return to_image(t)
 
 @patch
-def show(self:ImageBlock, o, ax=None, title=None, **kw): return show_image(o, ax=ax, title=title, **kw)
+@delegates(show_image, but=['im','ax','title'])
+def show(self:ImageBlock,
+    o:Image.Image, # From `decode`
+    ax:object=None, # matplotlib axes; None makes a small figure
+    title:str=None, # Written above
+    **kwargs
+): # The axes
+    "Draw a picture"
+    return show_image(o, ax=ax, title=title, **kwargs)
 
 @patch
-def label(self:ImageBlock, o): return f'{self.mode} picture, {o.width}x{o.height}'
+def label(self:ImageBlock,
+    o:Image.Image, # From `decode`
+)->str: # For tables
+    "A picture in words"
+    return f'{self.mode} picture, {o.width}x{o.height}'
 
 # %% ../../../nbs/21b_vision.core.ipynb #4a434bf0
 @patch
-def describe(self:ImageBlock):
+def describe(self:ImageBlock)->dict: # For JSON
+    "Mode and item transforms"
     return {'kind':'ImageBlock', 'mode':self.mode, 'item_tfms':[describe_transform(o) for o in self.tfms if not isinstance(o, EveryEpoch)]}
 
 @patch(cls_method=True)
-def from_description(cls:ImageBlock, d): return cls(d['mode']).use_tfms([transform_from(o) for o in d['item_tfms']])
+def from_description(cls:ImageBlock,
+    d:dict, # From `describe`
+)->ImageBlock: # Like the one described
+    "A block from its description"
+    return cls(d['mode']).use_tfms([transform_from(o) for o in d['item_tfms']])
 
 _all_ = ['PILImage', 'PILImageBW', 'PILMask', 'imagenet_stats', 'load_image', 'Resize', 'RandomResizedCrop', 'EveryEpoch']

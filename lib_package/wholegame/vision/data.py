@@ -7,13 +7,15 @@ __all__ = ['ImageDataLoaders']
 
 # %% ../../../nbs/22_vision.data.ipynb #ce9f9c5a
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from fastcore.basics import patch
 from fastcore.meta import delegates
 
 from ..core import check_kwargs, did_you_mean, pd
-from ..data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from ..data.block import Block, CategoryBlock, MultiCategoryBlock, RegressionBlock
 from ..data.datablock import DataBlock
 from ..data.loaders import DataLoaders
 from ..data.transforms import (ColReader, ColSplitter, FuncSplitter, RandomSplitter, RegexLabeller, Row,
@@ -22,13 +24,13 @@ from .core import ImageBlock, PILImage
 
 # %% ../../../nbs/22_vision.data.ipynb #0cd4738e
 def _common(
-    item_tfms=None, # What happens to each picture: `Resize(224)`
-    batch_tfms=None, # What happens to each batch on the device: `aug_transforms()`
-    img_cls=PILImage, # `PILImageBW` for shades of grey
+    item_tfms:list=None, # What happens to each picture: `Resize(224)`
+    batch_tfms:list=None, # What happens to each batch on the device: `aug_transforms()`
+    img_cls:type=PILImage, # `PILImageBW` for shades of grey
     bs:int=64, # Pictures per training batch
     val_bs:int=None, # Pictures per validation batch; None takes `bs`
     num_workers:int=None, # Threads that decode; None takes `defaults.workers`
-    device=None, # Where batches go; None takes `default_device`
+    device:str|torch.device=None, # Where batches go; None takes `default_device`
     shuffle:bool=True, # A new order in every epoch?
 ): pass
 
@@ -65,7 +67,7 @@ def _check_split(path, train, valid):
 @patch(cls_method=True)
 @delegates(_common)
 def from_folder(cls:ImageDataLoaders,
-    path, # Folder with the folders `train` and `valid`, or with one folder per class if `valid_pct` is given
+    path:str|Path, # Folder with the folders `train` and `valid`, or with one folder per class if `valid_pct` is given
     train:str='train', # Folder to learn from
     valid:str='valid', # Folder to hold back
     valid_pct:float=None, # Share to hold back at random; None goes by the folders
@@ -95,12 +97,12 @@ def _files(fname, path, fnames):
 @patch(cls_method=True)
 @delegates(_common)
 def from_path_func(cls:ImageDataLoaders,
-    path, # Where models are saved, and where relative file names start
-    fnames, # List of files
-    label_func, # Function from a `Path` to a label
+    path:str|Path, # Where models are saved, and where relative file names start
+    fnames:list, # List of files
+    label_func:Callable, # Function from a `Path` to a label
     valid_pct:float=0.2, # Share to hold back at random
     seed:int=None, # Any whole number, for the same split every time
-    y_block=None, # Kind of label; None is one class out of several
+    y_block:Block|Callable|None=None, # Kind of label; None is one class out of several
     **kwargs
 )->DataLoaders: # Training and validation
     "Labels by a function of the file's path"
@@ -121,12 +123,12 @@ def _of_name(label_func):
 @patch(cls_method=True)
 @delegates(_common)
 def from_name_func(cls:ImageDataLoaders,
-    path, # Where models are saved, and where relative file names start
-    fnames, # List of files
-    label_func, # Function from a file's name, text such as 'sun_3.png', to a label
+    path:str|Path, # Where models are saved, and where relative file names start
+    fnames:list, # List of files
+    label_func:Callable, # Function from a file's name, text such as 'sun_3.png', to a label
     valid_pct:float=0.2, # Share to hold back at random
     seed:int=None, # Any whole number, for the same split every time
-    y_block=None, # Kind of label; None is one class out of several
+    y_block:Block|Callable|None=None, # Kind of label; None is one class out of several
     **kwargs
 )->DataLoaders: # Training and validation
     "Labels by a function of the file's name"
@@ -148,8 +150,8 @@ def _labeller(fname, pat, files, texts, other, others):
 @patch(cls_method=True)
 @delegates(_common)
 def from_name_re(cls:ImageDataLoaders,
-    path, # Where models are saved, and where relative file names start
-    fnames, # List of files
+    path:str|Path, # Where models are saved, and where relative file names start
+    fnames:list, # List of files
     pat:str, # Regular expression with one (group), searched in each file's name
     valid_pct:float=0.2, # Share to hold back at random
     seed:int=None, # Any whole number, for the same split every time
@@ -165,8 +167,8 @@ def from_name_re(cls:ImageDataLoaders,
 @patch(cls_method=True)
 @delegates(_common)
 def from_path_re(cls:ImageDataLoaders,
-    path, # Where models are saved, and where relative file names start
-    fnames, # List of files
+    path:str|Path, # Where models are saved, and where relative file names start
+    fnames:list, # List of files
     pat:str, # Regular expression with one (group), searched in each file's path, with / between folders
     valid_pct:float=0.2, # Share to hold back at random
     seed:int=None, # Any whole number, for the same split every time
@@ -190,23 +192,23 @@ def _check_columns(df, cols):
 @patch(cls_method=True)
 @delegates(_common)
 def from_df(cls:ImageDataLoaders,
-    df, # pandas DataFrame with one row per picture
-    path='.', # Folder of the pictures, and where models are saved
-    fn_col=0, # Column with the file names: name or position
-    label_col=1, # Column with the labels: name or position, or a list of several
+    df:'pandas.DataFrame', # pandas DataFrame with one row per picture
+    path:str|Path='.', # Folder of the pictures, and where models are saved
+    fn_col:str|int=0, # Column with the file names: name or position
+    label_col:str|int|list=1, # Column with the labels: name or position, or a list of several
     folder:str=None, # Folder of the pictures in `path`
     suff:str='', # Put after each file name, such as '.jpg'
     label_delim:str=None, # Split labels here, to have several per picture
-    valid_col=None, # Column that is true for pictures to hold back; None holds back at random
+    valid_col:str|int|None=None, # Column that is true for pictures to hold back; None holds back at random
     valid_pct:float=0.2, # Share to hold back at random
     seed:int=None, # Any whole number, for the same split every time
-    y_block=None, # Kind of label; None is one class, or several with `label_delim` or several columns
+    y_block:Block|Callable|None=None, # Kind of label; None is one class, or several with `label_delim` or several columns
     **kwargs
 )->DataLoaders: # Training and validation
     "Files and labels from a table"
     _check('from_df', kwargs)
     if hasattr(path, 'columns') or not hasattr(df, 'columns'):
-        raise TypeError(f'from_df(df, path): the table comes first, then the folder; got a {type(df).__name__} first. Swapped?')
+        raise TypeError(f'from_df(df, path): the table (a DataFrame) comes first, then the folder; got a {type(df).__name__} first. Swapped?')
     return _from_df(df, Path(path), fn_col, label_col, folder, suff, label_delim, valid_col, RandomSplitter(valid_pct, seed), y_block, kwargs)
 
 # %% ../../../nbs/22_vision.data.ipynb #4d52462a
@@ -223,10 +225,10 @@ def _from_df(df, path, fn_col, label_col, folder, suff, label_delim, valid_col, 
 @patch(cls_method=True)
 @delegates(ImageDataLoaders.from_df, but=['df'])
 def from_csv(cls:ImageDataLoaders,
-    path, # Folder of the table and the pictures, and where models are saved
-    csv_fname='labels.csv', # Table with one row per picture
-    header='infer', # As in `pandas.read_csv`: None if the first row is a picture already
-    delimiter:str=None, # As in `pandas.read_csv`: what separates columns, if not a comma
+    path:str|Path, # Folder of the table and the pictures, and where models are saved
+    csv_fname:str='labels.csv', # Table with one row per picture
+    header:str|int|None='infer', # As in `pandas.read_csv`: None if the first row is a picture already
+    delimiter:str=',', # What separates the columns
     **kwargs
 )->DataLoaders: # Training and validation
     "Files and labels from a CSV file"
@@ -235,7 +237,7 @@ def from_csv(cls:ImageDataLoaders,
     if not file.is_file():
         found = sorted(o.name for o in file.parent.glob('*.csv')) if file.parent.is_dir() else []
         raise FileNotFoundError(f"No table '{file}'; {'tables there: '+', '.join(found) if found else 'there is no .csv beside it'}.")
-    return ImageDataLoaders.from_df(pd.read_csv(file, header=header, delimiter=delimiter), path, **kwargs)
+    return ImageDataLoaders.from_df(pd.read_csv(file, header=header, sep=delimiter), path, **kwargs)
 
 # %% ../../../nbs/22_vision.data.ipynb #e432574c
 def _y_kind(label):
@@ -246,12 +248,12 @@ def _y_kind(label):
 @patch(cls_method=True)
 @delegates(_common)
 def from_lists(cls:ImageDataLoaders,
-    path, # Where models are saved, and where relative file names start
-    fnames, # List of files
+    path:str|Path, # Where models are saved, and where relative file names start
+    fnames:list, # List of files
     labels:list, # One label per file
     valid_pct:float=0.2, # Share to hold back at random
     seed:int=None, # Any whole number, for the same split every time
-    y_block=None, # Kind of label; None goes by the first one: a list is several classes, a decimal number is a number
+    y_block:Block|Callable|None=None, # Kind of label; None goes by the first one: a list is several classes, a decimal number is a number
     **kwargs
 )->DataLoaders: # Training and validation
     "Files and labels from two lists of the same length"

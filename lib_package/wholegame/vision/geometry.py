@@ -128,7 +128,7 @@ class Warp(ImageTransform):
 class DeviceCrop(ImageTransform):
     "Cut out a part in the shape of `size` and scale it, with the same grid as everything else"
     def __init__(self,
-        size=None, # Pixels of the sides of a square, or (height, width); None leaves the size as it is
+        size:int|tuple|None=None, # Pixels of the sides of a square, or (height, width); None leaves the size as it is
         min_scale:float=1., # Smallest share of the largest such part, by area
         pad_mode:str=None, # 'reflection', 'border' or 'zeros'; None leaves it to the other transforms
     ): self.size,self.min_scale,self.pad_mode = None if size is None else _size(size),min_scale,_check_pad(pad_mode)

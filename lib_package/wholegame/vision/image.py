@@ -7,6 +7,7 @@ __all__ = ['imagenet_stats', 'load_image', 'PILImage', 'PILImageBW', 'PILMask', 
 
 # %% ../../../nbs/20a_vision.image.ipynb #e04254f7
 import io, re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -88,20 +89,23 @@ def _unreadable(o, e):
     return OSError(f"Cannot read {name} ({_why(o, e)}).{tip}")
 
 # %% ../../../nbs/20a_vision.image.ipynb #0fccfd0e
+def _draft(img, hint):
+    "Let a JPEG be decoded at a size that is enough"
+    turned = _orientation(img)>4
+    w,h = img.size[::-1] if turned else img.size
+    want = hint(w,h) if callable(hint) else hint
+    if want: img.draft(None, want[::-1] if turned else want)
+
 def _decode(o, mode, hint):
     with Image.open(_source(o)) as img:
-        if hint and img.format in ('JPEG','MPO'):
-            turned = _orientation(img)>4
-            w,h = img.size[::-1] if turned else img.size
-            want = hint(w,h) if callable(hint) else hint
-            if want: img.draft(None, want[::-1] if turned else want)
+        if hint and img.format in ('JPEG','MPO'): _draft(img, hint)
         img.load()
         return _to_mode(_upright(img), mode) if mode else _upright(img)
 
 def load_image(
-    o, # File, address (http), bytes, open file, array (h,w,c), tensor (c,h,w) or PIL picture
+    o:str|Path|bytes|np.ndarray|torch.Tensor|Image.Image, # File, address (http), bytes, open file, array (h,w,c), tensor (c,h,w) or PIL picture
     mode:str='RGB', # Pillow's name of the mode to convert to, such as 'RGB' or 'L' (grey); None leaves it as it is
-    hint=None, # (width, height) that is enough, or a function from the upright picture's (width, height) to that
+    hint:tuple|Callable|None=None, # (width, height) that is enough, or a function from the upright picture's (width, height) to that
 )->Image.Image: # Upright
     "Open a picture"
     if isinstance(o, torch.Tensor): o = _from_tensor(o)
@@ -115,8 +119,8 @@ class PILImage:
     mode = 'RGB'
     @classmethod
     def create(cls,
-        fn, # File, address (http), bytes, open file, array (h,w,c), tensor (c,h,w) or PIL picture
-        hint=None, # (width, height) that is enough
+        fn:str|Path|bytes|np.ndarray|torch.Tensor|Image.Image, # File, address (http), bytes, open file, array (h,w,c), tensor (c,h,w) or PIL picture
+        hint:tuple|None=None, # (width, height) that is enough
     )->Image.Image: # Upright, in the mode of the class
         "Open `fn`"
         return load_image(fn, cls.mode, hint)
@@ -130,8 +134,8 @@ class PILMask(PILImage):
     "Open pictures of codes, one whole number per pixel"
     @classmethod
     def create(cls,
-        fn, # File, bytes, array or tensor (h,w), or PIL picture
-        hint=None, # Not used: codes cannot be decoded at a smaller size
+        fn:str|Path|bytes|np.ndarray|torch.Tensor|Image.Image, # File, bytes, array or tensor (h,w), or PIL picture
+        hint:tuple|None=None, # Not used: codes cannot be decoded at a smaller size
     )->Image.Image: # Mode 'L', holding the codes
         "Open `fn` without changing its numbers"
         img = load_image(fn, None)

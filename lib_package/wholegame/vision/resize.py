@@ -8,6 +8,7 @@ __all__ = ['ResizeMethod', 'PadMode', 'ImageTransform', 'describe_transform', 't
 
 # %% ../../../nbs/20b_vision.resize.ipynb #6daf793c
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +31,7 @@ class ImageTransform:
 
 # %% ../../../nbs/20b_vision.resize.ipynb #ce2838cd
 def describe_transform(
-    o, # A transform, or a function of your own
+    o:'ImageTransform|Callable', # A transform, or a function of your own
 )->dict: # For JSON
     "Write down a transform; of a function only the name can be written"
     return o.describe() if hasattr(o, 'describe') else {'kind':'function', 'name':getattr(o, '__name__', type(o).__name__)}
@@ -73,6 +74,14 @@ def _fit(wh, hw, method):
 def _scaled(img, wh, kind):
     return img if img.size==wh else img.resize(wh, Image.Resampling.NEAREST if kind=='mask' else Image.Resampling.BILINEAR)
 
+def _shortened(img, hw):
+    "The middle of a picture that is very long: more than eight times as long as what will be cut from it"
+    (w,h),(th,tw) = img.size,hw
+    k = 8/max(tw/w, th/h)
+    nw,nh = min(w, round(tw*k)),min(h, round(th*k))
+    return img if (nw,nh)==(w,h) else img.crop(((w-nw)//2, (h-nh)//2, (w-nw)//2+nw, (h-nh)//2+nh))
+
+# %% ../../../nbs/20b_vision.resize.ipynb #cb2afe1c
 def _padded(img, hw, mode):
     "`img` in the middle of a larger picture"
     w,h = img.size
@@ -84,7 +93,7 @@ def _padded(img, hw, mode):
 class Resize(ImageTransform):
     "Make pictures the same size"
     def __init__(self,
-        size, # Pixels of the sides of a square, or (height, width)
+        size:int|tuple, # Pixels of the sides of a square, or (height, width)
         method:str='crop', # 'crop' keeps the shape of things and loses the ends, 'pad' adds edges, 'squish' distorts
         pad_mode:str='reflection', # What 'pad' adds: 'reflection', 'border' or 'zeros'
     ):
@@ -98,6 +107,7 @@ class Resize(ImageTransform):
     def hint(self, w, h): return _fit((w,h), self.size, self.method)
 
     def prep(self, img, kind='image'):
+        if self.method=='crop': img = _shortened(img, self.size)
         img = _scaled(img, self.hint(*img.size), kind)
         return _padded(img, self.size, self.pad_mode) if self.method=='pad' else img
 
@@ -126,7 +136,7 @@ class RandomResizedCrop(ImageTransform):
     "Cut a random part and scale it to one size"
     each_epoch = True
     def __init__(self,
-        size, # Pixels of the sides of a square, or (height, width)
+        size:int|tuple, # Pixels of the sides of a square, or (height, width)
         min_scale:float=0.08, # Smallest share of the area
         ratio:tuple=(3/4,4/3), # Range of width / height of the part
         val_xtra:float=0.14, # How much larger than `size` the picture is when validation takes its middle
@@ -149,7 +159,7 @@ class EveryEpoch(ImageTransform):
     "Run a function on the bytes of each training picture, in every epoch"
     each_epoch = True
     def __init__(self,
-        f, # Function from a (c, h, w) uint8 tensor to another; it may not change the one it gets
+        f:Callable, # Function from a (c, h, w) uint8 tensor to another; it may not change the one it gets
     ): self.f = f
     def finish(self, t, r=None, kind='image'): return t if r is None or kind=='mask' else self.f(t)
     def describe(self): return {'kind':'EveryEpoch', 'f':getattr(self.f, '__name__', type(self.f).__name__)}
