@@ -15,7 +15,7 @@ lesson: $(DEV) ## run the first lesson, offline unless WHOLEGAME_OFFLINE=0, and 
 	@.venv/bin/python tools/lesson.py course/01a_is_it_a_bird.ipynb
 
 test: $(DEV) ## run every notebook and every check
-	@.venv/bin/python -m pytest -v -n $(JOBS) --dist loadgroup tests
+	@.venv/bin/python -m pytest -v -n $(JOBS) --dist worksteal tests
 
 lab: $(DEV) ## open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab

@@ -36,12 +36,6 @@ def nbs_tree(tmp_path):
         if (root/f).exists(): shutil.copy(root/f, tmp_path/f)
     return tmp_path
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    "Side by side, notebooks go anywhere; the tests of another file stay together, because they share what they set up"
-    for o in items:
-        if o.path.name!='test_notebooks.py': o.add_marker(pytest.mark.xdist_group(o.path.name))
-
 def pytest_sessionfinish(session): shutil.rmtree(home, ignore_errors=True)
 
 def pytest_unconfigure(config):

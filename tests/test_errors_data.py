@@ -188,8 +188,8 @@ def test_resize_method(): assert "method must be 'crop', 'pad' or 'squish', not 
 def test_no_network_for_data(tmp_path, monkeypatch):
     monkeypatch.setenv('WHOLEGAME_OFFLINE', '0')
     monkeypatch.setenv('WHOLEGAME_HOME', str(tmp_path))
-    m = message(Exception, untar_data, 'http://127.0.0.1:9/pets_none.tgz')
-    assert 'pets_none.tgz' in m and 'WHOLEGAME_MIRROR' in m and 'WHOLEGAME_OFFLINE=1' in m
+    m = message(Exception, untar_data, 'http://127.0.0.1:9/mnist_tiny.tgz')
+    assert 'mnist_tiny.tgz' in m and 'WHOLEGAME_MIRROR' in m and 'WHOLEGAME_OFFLINE=1' in m
 
 def test_unknown_url(): assert "Did you mean 'PETS'?" in message(AttributeError, getattr, URLs, 'PTES')
 

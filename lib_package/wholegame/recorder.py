@@ -8,7 +8,6 @@ __all__ = ['plt', 'SmoothLoss', 'Recorder', 'LogProgress', 'TerminalProgress', '
 
 # %% ../../nbs/13b_recorder.ipynb #f86129b8
 import html, math, sys
-from contextlib import suppress
 from time import perf_counter
 from types import SimpleNamespace
 
@@ -272,7 +271,7 @@ class ProgressCallback(Callback):
     def after_batch(self):
         if self.out is None or perf_counter()<self.next: return
         part = f'loss {self.recorder.losses[-1]:.4f}' if self.training else 'validating'
-        with suppress(TypeError): self.out.bar(self.iter+1, self.n_iter, f'epoch {self.epoch+1}/{self.n_epoch} {part}')
+        self.out.bar(self.iter+1, self.n_iter, f'epoch {self.epoch+1}/{self.n_epoch} {part}')
         self.next = perf_counter()+self.every
 
     def after_epoch(self):
