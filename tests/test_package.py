@@ -129,5 +129,4 @@ def test_import_is_light(python, empty, capsys):
     assert not library-theirs, f'the library imports {sorted(library-theirs)}'
     mine, star = imported(python, 'from wholegame.vision.all import *', empty)
     with capsys.disabled(): print(f' wholegame.vision.all: {mine:.1f} s, {mine/base:.2f} times torch, torchvision and timm ', end='')
-    # Lessons use `pd` and `plt` without importing them
-    assert star-theirs <= {'pandas','matplotlib.pyplot'}, f'importing wholegame.vision.all also imports {sorted(star-theirs)}'
+    assert not star-theirs, f'importing wholegame.vision.all also imports {sorted(star-theirs)}'

@@ -40,12 +40,13 @@ def run_lesson(tmp_path, *cells):
     return r.returncode, r.stdout + r.stderr
 
 def test_lesson_shows_what_it_learned(tmp_path):
-    rc, out = run_lesson(tmp_path, code(learner), code('print("hello"); open("made.txt", "w").close()'), code('#| eval: false\n1/0'))
+    rc, out = run_lesson(tmp_path, code(learner), code('print("hello"); open("made.txt", "w").close()'), code('#| eval: false\n1/0'), code('#| hide\nsecret = 1'))
     assert rc==0, out
     assert 'A lesson' in out and '>>> print("hello")' in out and '\n       hello' in out and 'The end' in out
     assert '4.0%' in out and 'predictions.png' in out
     assert (tmp_path/'out'/'predictions.png').read_bytes().startswith(b'\x89PNG')
-    assert 'hello' in (tmp_path/'out'/'05_double.html').read_text() and (tmp_path/'out'/'made.txt').exists()
+    page = (tmp_path/'out'/'05_double.html').read_text()
+    assert 'hello' in page and 'secret' not in page and 'secret' not in out and (tmp_path/'out'/'made.txt').exists()
 
 def test_lesson_says_where_it_stopped(tmp_path):
     rc, out = run_lesson(tmp_path, code(learner), code('x = 1\nraise ValueError("no photos here")'))

@@ -67,12 +67,22 @@ class Lesson(NotebookClient):
         if cell.cell_type=='markdown':
             head = re.match(r'#+ (.*)', cell.source)
             if head: self.progress.say(f'\n{head[1]}')
-        elif title(cell.source) and not cell.metadata.get('quiet'): self.progress.say(f'  >>> {title(cell.source)}')
+        elif title(cell.source) and not (cell.metadata.get('quiet') or marked(cell, 'hide')): self.progress.say(f'  >>> {title(cell.source)}')
         self.progress.seen = set()
         return await super().async_execute_cell(cell, cell_index, **kwargs)
 
-def no_eval(cell): return re.search(r'^#\s*\|\s*eval:\s*false', cell.source, re.M) or (
-    re.search(r'^#\s*\|\s*cuda\b', cell.source, re.M) and shutil.which('nvidia-smi') is None)
+def marked(cell, mark): return re.search(rf'^#\s*\|\s*{mark}\b', cell.source, re.M)
+
+def left_out(cell):
+    "Cells that say so, and cells for a GPU where there is none"
+    return marked(cell, 'eval: *false') or (marked(cell, 'cuda') and shutil.which('nvidia-smi') is None)
+
+def as_page(nb, name):
+    "The notebook as HTML, without what its pages do not show"
+    nb = nbformat.from_dict(nb)
+    nb.cells = [c for c in nb.cells if not marked(c, 'hide')]
+    for c in nb.cells: c.source = re.sub(r'^#\s*\|.*\n?', '', c.source, flags=re.M) if c.cell_type=='code' else c.source
+    return HTMLExporter(embed_images=True).from_notebook_node(nb, {'metadata':{'name':name}})[0]
 
 def run(nb, folder):
     "Execute `nb` in `folder`; return None, or what went wrong"
@@ -94,7 +104,7 @@ def main(file, folder='build/lesson'):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     nb = nbformat.read(file, as_version=4)
-    nb.cells = [c for c in nb.cells if not (c.cell_type=='code' and no_eval(c))]
+    nb.cells = [c for c in nb.cells if not (c.cell_type=='code' and left_out(c))]
     added = [nbformat.v4.new_code_cell(o) for o in last_cells]
     added[1].metadata['quiet'] = True
     heading = nbformat.v4.new_markdown_cell('## What it predicts')
@@ -103,7 +113,7 @@ def main(file, folder='build/lesson'):
     start, wrong = time.time(), run(nb, folder)
     page = folder/f'{file.stem}.html'
     nb.cells.remove(added[1])
-    page.write_text(HTMLExporter(embed_images=True).from_notebook_node(nb, {'metadata':{'name':file.stem}})[0], encoding='utf-8')
+    page.write_text(as_page(nb, file.stem), encoding='utf-8')
     if wrong: sys.exit(f'\nThe lesson stopped at this cell:\n\n{wrong.strip()}\n\nThe page as far as it went: {page}')
     png, nums = results(added)
     if png is None: sys.exit(f'\nThe lesson ran, but learn.show_results() drew no picture. The page: {page}')

@@ -100,12 +100,12 @@ def contact_sheet(
     ims:list, # Pictures
     cols:int, # How many in a row
     size:tuple=None, # (width, height) of each, pixels; `None` is that of the first
-)->Image.Image: # RGB
+)->Image.Image: # In 128 colours, which keeps pages small
     "Many small pictures on one sheet"
     w,h = size or ims[0].size
     res = Image.new('RGB', (cols*w, -(-len(ims)//cols)*h), 'white')
     for k,im in enumerate(ims): res.paste(im.resize((w-4,h-4)), (k%cols*w+2, k//cols*h+2))
-    return res
+    return res.quantize(128)
 
 # %% ../../../nbs/03a_data.drawing.ipynb #0596a803
 def _sky(p, rng, m):

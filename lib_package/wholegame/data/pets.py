@@ -46,7 +46,7 @@ class _Pet:
         self.coat = _vary(rng, _coats[rng.integers(len(_coats))], 18)
         self.dark,self.light = self.coat*rng.uniform(.35, .5),_mix(self.coat, (255,252,245), rng.uniform(.65, .85))
         self.w,self.h = np.array(_faces[self.face])*rng.uniform(.96, 1.04, 2)
-        self.s = rng.uniform(.52, .66)*min(1, paper.aspect)
+        self.s = rng.uniform(.6, .76)*min(1, paper.aspect)
         self.mid = np.array([paper.aspect/2,.52]) + rng.normal(0, .035, 2)
         self.angle = rng.normal(0, .1)
     def at(self, p): return _turn(p, self.angle)*self.s + self.mid
@@ -74,8 +74,7 @@ def _draw_ears(o):
     if o.ear=='tuft':
         for k in -.04,0,.04: o.both([e[1]+(.02,.1),e[1]+(k-.02,-.14),e[1]+(.05,.1)], o.dark)
     if o.ear=='curl':
-        for y in np.linspace(-.25, .38, 6):
-            for k in -1,1: o.disc(k*(.6+.04*math.sin(y*20)), y, .1, c*(.9+.2*(y>0)))
+        for y in np.linspace(-.25, .38, 6): o.both(_ring(.1, .1, 16, .6+.04*math.sin(y*20), y), c*(.9+.2*(y>0)))
 
 def _draw_head(o):
     "Shoulders, mane, head"
@@ -106,11 +105,11 @@ _lines = {'stripes': [(.05, 1, [(.46,y),(.26,y+.07)]) for y in (-.12,.02,.16)] +
 def _draw_marks(o):
     "What its coat shows on the face"
     cols = {'dark':o.dark, 'light':o.light, 'tan':(205,130,65)}
-    for m in o.marks:
-        for c,both,pts in _areas.get(m, []): (o.both if both else o.shape)(_soft(np.array(pts)), cols[c])
-        for w,both,pts in _lines.get(m, []):
-            for k in (-1,1) if both else (1,): o.line(_bend(np.array(pts)*(k,1), 1), w, o.dark)
-        if m in ('spots','ticks'): _dots(o, m=='ticks')
+    for c,both,pts in (a for m in o.marks for a in _areas.get(m, [])): (o.both if both else o.shape)(_soft(np.array(pts)), cols[c])
+    for w,both,pts in (a for m in o.marks for a in _lines.get(m, [])):
+        o.line(_bend(pts, 1), w, o.dark)
+        if both: o.line(_bend(np.array(pts)*(-1,1), 1), w, o.dark)
+    for m in {'spots','ticks'} & set(o.marks): _dots(o, m=='ticks')
 
 def _dots(o, ticks):
     "Spots, or the fine ticks of hairs with dark tips"
@@ -150,10 +149,9 @@ def _draw_fringe(o):
         for x in np.linspace(-.26, .26, 9): o.shape([(x-.06,.26),(x+.06,.26),(x*1.15,.72-abs(x)*.5)], o.coat*(.8+.5*o.rng.random()))
         for k in -1,1: o.shape([(k*.06,-.16),(k*.3,-.26),(k*.34,-.1)], o.coat*.8)
     if o.fur=='strands':
-        for k in -1,1:
-            for x in np.linspace(.12, .5, 7): o.line(_bend([(k*x*.3,-.46),(k*x,-.2),(k*(x+.08),.5+.2*o.rng.random())]), .035, o.coat*(.8+.5*o.rng.random()))
+        for x in (*np.linspace(-.5, -.12, 7), *np.linspace(.12, .5, 7)): o.line(_bend([(x*.3,-.46),(x,-.2),(x*1.16,.5+.2*o.rng.random())]), .035, o.coat*(.8+.5*o.rng.random()))
 
-# %% ../../../nbs/03c_data.pets.ipynb #252ab58a
+# %% ../../../nbs/03c_data.pets.ipynb #7da1603b
 def draw_pet(
     breed:str, # One of `pet_breeds`
     i:int=0, # Which one of them
@@ -168,4 +166,5 @@ def draw_pet(
     o = _Pet(breed, rng, p)
     for f in _draw_head,_draw_marks,_draw_muzzle,_draw_eyes,_draw_fringe: f(o)
     if o.ear in ('rose','button','drop','long','curl'): _draw_ears(o)
-    return _expose(p.done(), m.tone)
+    im = p.done()
+    return _expose(im, _mix(m.tone, np.asarray(im.reduce(8)).mean((0,1)), .4)) # a coat keeps some of its own colour

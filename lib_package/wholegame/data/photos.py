@@ -6,6 +6,8 @@
 __all__ = ['draw_bird', 'draw_forest']
 
 # %% ../../../nbs/03b_data.photos.ipynb #e0d48b2a
+from functools import lru_cache
+
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 from .drawing import Paper, _Mood, _bend, _blur_scene, _expose, _hill, _mix, _noise, _rgb, _sky, _soft, _start, _steps, _turn, _vary
@@ -230,7 +232,7 @@ def _trunks(p, rng, m):
     birch,rows = rng.random()<.4,rng.integers(3, 5)
     for k,t in enumerate(np.linspace(.75, 0, rows)):
         for x in rng.uniform(-.02, p.aspect+.02, rng.integers(*(6,11) if k<rows-1 else (2,6))): _trunk(p, rng, m, x, rng.uniform(.018, .03)*(1+2.2*(1-t)**2), t, birch)
-        if k!=1: _scrub(p, rng, m, .62+.1*k+.04*(k==rows-1), t*.9, .02)
+        if k in (0,rows-1): _scrub(p, rng, m, .62+.1*k+.04*(k==rows-1), t*.9, .02)
         if k==rows-2 and rng.random()<.8: _canopy(p, rng, m, rng.uniform(.35, .8), t)
 
 # %% ../../../nbs/03b_data.photos.ipynb #54d16737
@@ -257,6 +259,9 @@ def _firs(p, rng, m):
     if rng.random()<.6: _scrub(p, rng, m, rng.uniform(.9, 1.0), 0, .03)
 
 # %% ../../../nbs/03b_data.photos.ipynb #e61a122c
+@lru_cache
+def _daylight(side): return Image.linear_gradient('L').rotate(180-35*side)
+
 def _tree(p, rng, m, x, y, h, t):
     "A tree with its foot at (x, y): a stem, and a crown cut out of leaves"
     bark = _mix(m.bark, m.low, t)*.8
@@ -267,7 +272,7 @@ def _tree(p, rng, m, x, y, h, t):
     d = ImageDraw.Draw(tufts)
     for u,v,r in rng.uniform((.25,.25,.1),(.75,.7,.22), (9,3))*n: d.ellipse((u-r,v-r*.8,u+r,v+r*.8), fill=150)
     mask = _steps(ImageChops.add(tufts.filter(ImageFilter.BoxBlur(n*.04)), _noise(rng, (n,n), (1.5,1.5)), 1, -55), 128, 20)
-    light = Image.linear_gradient('L').rotate(180-35*m.light).resize((n,n))
+    light = _daylight(m.light).resize((n,n), Image.Resampling.NEAREST)
     tex = ImageChops.add(_noise(rng, (n,n), (1.2,1.2)), light, 1, -128)
     p.im.paste(_foliage(tex, m, t, .45), (round(x*p.scale-n/2), round((y-h*.72)*p.scale-n/2)), mask)
 
@@ -277,8 +282,8 @@ def _wood(p, rng, m):
     rows = rng.integers(3, 5)
     for k,t in enumerate(np.linspace(.65, 0, rows)):
         h,base = .4+.2*k,.55+.5*k/rows
-        for x in rng.permutation(np.linspace(0, p.aspect, round(p.aspect*2.3/h)+1)): _tree(p, rng, m, x+rng.normal(0, h*.08), base+.1+rng.normal(0, .02), h*rng.uniform(.85, 1.2), t)
-        _scrub(p, rng, m, base+.08, t, .015)
+        for x in rng.permutation(np.linspace(0, p.aspect, round(p.aspect*1.8/h)+1)): _tree(p, rng, m, x+rng.normal(0, h*.08), base+.1+rng.normal(0, .02), h*rng.uniform(.85, 1.2), t)
+        if k>=rows-2: _scrub(p, rng, m, base+.08, t, .015)
 
 # %% ../../../nbs/03b_data.photos.ipynb #69b3020c
 def draw_forest(
@@ -288,7 +293,7 @@ def draw_forest(
 )->Image.Image: # RGB
     "A photo of a forest, drawn"
     rng,size = _start(i, size, seed, 2)
-    p,m = Paper(size, .8),_Mood(rng)
+    p,m = Paper(size, .75),_Mood(rng)
     _sky(p, rng, m)
     (_trunks,_firs,_wood)[rng.integers(3)](p, rng, m)
     return _expose(p.done(), m.tone)

@@ -134,8 +134,12 @@ def _bird_or_not(dest, n=200):
     parallel_map(lambda o: _save(o[1](o[2]), dest/f'{o[0]}/{o[2]:04}.jpg'), todo)
 
 # %% ../../../nbs/03d_data.samples.ipynb #03e16ada
-def _some_pet(cats): return lambda i, size=None, seed=0: draw_pet([b for b in pet_breeds if b[0].isupper()==cats][i % (12 if cats else 25)], i, size, seed)
-def _some_digit(d): return lambda i, size=None, seed=0: draw_digit(d, i, seed).resize((112,112)).convert('RGB')
+def _some_pet(cats):
+    "A function that draws one breed after another"
+    breeds = [b for b in pet_breeds if b[0].isupper()==cats]
+    return lambda i, size=None, seed=0: draw_pet(breeds[i % len(breeds)], i, size, seed)
+def _some_digit(d):
+    return lambda i, size=None, seed=0: draw_digit(d, i, seed).resize((112,112)).convert('RGB')
 
 photo_kinds = {'bird':draw_bird, 'forest':draw_forest, 'cat':_some_pet(True), 'dog':_some_pet(False),
     **{o:_some_digit(d) for d,o in enumerate('zero one two three four five six seven eight nine'.split())}} # word -> function that draws number `i`
