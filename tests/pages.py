@@ -43,6 +43,10 @@ def only_imports(c):
     body = tree(c).body
     return bool(body) and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body)
 
+def is_star(cs):
+    "Does this notebook write a module for `import *`?"
+    return any(c.directives.get('default_exp', '').split('.')[-1] in ('all','__init__') for c in cs)
+
 def is_library(file): return file.parent.name=='nbs' and file.stem[:2].isdigit()
 
 # ---- how a page reads
@@ -74,7 +78,7 @@ def n_words(cs): return sum(len(c.src.split()) for c in cs if c.kind=='markdown'
 def length(file, cs):
     lo,hi = (250,700) if is_library(file) else (1200,2500)
     n = n_words(cs)
-    if file.stem=='index' or file.stem.endswith('.all'): return
+    if file.stem=='index' or is_star(cs): return
     if not lo<=n<=hi: yield 0, f'{n} words of prose, not {lo} to {hi}'
 
 def filler(file, cs):
@@ -143,7 +147,7 @@ def functions(file, cs):
             if depth(f)>2: yield c.n, f'{f.name} nests {depth(f)} deep, more than 2'
 
 def star_imports(file, cs):
-    if file.stem.endswith('.all'): return
+    if is_star(cs): return
     for c in cs:
         if is_export(c) and re.search(r'^\s*from \S+ import \*', c.code, re.M): yield c.n, 'the library imports by name, not with *'
 

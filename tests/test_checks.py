@@ -71,6 +71,13 @@ def test_prose_between(cell, n, tmp_path):
     assert found(tmp_path, *few, dict(cell))=={'prose_between'}
     assert found(tmp_path, *few, md('## A heading'), dict(cell))=={'prose_between'}
 
+def test_star_modules_may_be_short_and_star_import(tmp_path):
+    cells = page(code('#| export\nfrom math import *'))
+    cells[2] = md('Few words.')
+    assert len(pages.complaints(write(tmp_path, cells)))==2
+    cells[1] = code('#| default_exp vision.all')
+    assert not pages.complaints(write(tmp_path, cells))
+
 @pytest.mark.parametrize('n', [10, 800])
 def test_length(n, tmp_path):
     cells = page()

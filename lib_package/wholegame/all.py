@@ -6,8 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/29_all.ipynb #73f99177
-from .vision.all import *
 from .vision import all as _vision
 
 # %% ../../nbs/29_all.ipynb #8a9a22b5
 __all__ = [*_vision.__all__]
+globals().update({k:getattr(_vision, k) for k in __all__})

@@ -36,6 +36,7 @@ def _is_code(o):
     "Is the transform `o` a function or class of somebody's own, or made of one?"
     return not type(o).__module__.startswith('wholegame.') or any(callable(v) for v in vars(o).values())
 
+# %% ../../nbs/19_export.ipynb #3e14285d
 def _describe_tfm(o): return {'kind':'function', 'name':_name(getattr(o, 'f', o))} if _is_code(o) else o.describe()
 
 # %% ../../nbs/19_export.ipynb #4d4d5b8d
@@ -143,6 +144,7 @@ def _read_export(fname):
     if d.get('kind')=='learner': return file,tree['model'],d
     raise ValueError(f"'{file.name}' holds weights, not an exported learner: make the learner as before, then use learn.load('{file.stem}').")
 
+# %% ../../nbs/19_export.ipynb #53226c20
 def _tfms():
     "The module that makes transforms from descriptions, knowing all of ours"
     _load_families()
@@ -154,7 +156,7 @@ def _check_known(ds, name):
     own = [d.get('name', d['kind']) for d in ds if d.get('name', d['kind']) not in _tfms().ImageTransform.registry]
     if own: raise ValueError(f"The file only names {', '.join(map(repr, own))}, which is code and not stored. Pass all {name} again: load_learner(file, {name}=[...]).")
 
-# %% ../../nbs/19_export.ipynb #53226c20
+# %% ../../nbs/19_export.ipynb #fc8e6cbf
 def _sane(o):
     "No number in a description should be able to exhaust memory"
     if isinstance(o, dict): return all(_sane(v) for k,v in o.items() if k!='vocab')
@@ -163,6 +165,7 @@ def _sane(o):
 
 def _listify(o): return list(o) if isinstance(o, (list,tuple)) else [o]
 
+# %% ../../nbs/19_export.ipynb #ed842f46
 def _make_block(d, item_tfms):
     if 'item_tfms' not in d: return _known_block(d)
     if item_tfms is None: _check_known(d['item_tfms'], 'item_tfms')
@@ -179,6 +182,7 @@ def _loaders(d, item_tfms, batch_tfms, device, path):
         batch_tfms = [_tfms().transform_from(o) for o in d['batch_tfms']]
     return DataLoaders.for_inference(blocks, int(d['n_inp']), _listify(batch_tfms), max(1, min(int(d['bs'] or 64), 1024)), path, device)
 
+# %% ../../nbs/19_export.ipynb #af539640
 def _known_metrics(names): return [getattr(metrics, o) for o in names if o in metrics.__all__ and not isinstance(getattr(metrics, o), type)]
 
 # %% ../../nbs/19_export.ipynb #18660279
@@ -205,8 +209,8 @@ def load_learner(
     fname:str|Path, # Written by `learn.export`, or a folder with 'export.safetensors' in it
     cpu:bool=True, # Use the CPU; False uses the best device there is
     model:nn.Module|None=None, # For models of your own code, the same model
-    item_tfms=None, # If the file only names some: all transforms of items, as in training
-    batch_tfms=None, # If the file only names some: all transforms of batches
+    item_tfms:list|Callable|None=None, # If the file only names some: all transforms of items, as in training
+    batch_tfms:list|Callable|None=None, # If the file only names some: all transforms of batches
 )->Learner: # Ready to predict; it has no data to train on
     "Open an exported learner; nothing from the file is run"
     file,sd,d = _read_export(fname)

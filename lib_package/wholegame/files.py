@@ -118,7 +118,7 @@ def _unpack(o, ts):
 
 # %% ../../nbs/07_files.ipynb #6a26a8ab
 def save_tree(
-    tree, # Dicts, lists and tuples, nested, of tensors, arrays, numbers, text, bytes and None
+    tree:dict|list|tuple, # Dicts, lists and tuples, nested, of tensors, arrays, numbers, text, bytes and None
     file:str|os.PathLike, # Where to; missing folders are made
     meta:dict|None=None, # A description to go with it, also such a tree
 )->Path: # `file`

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 # %% ../../../nbs/03a_data.drawing.ipynb #81ba9032
 def _mix(a, b, t): return np.asarray(a)*(1-t) + np.asarray(b)*t
 
-def _rgb(c): return tuple(int(min(255, max(0, o))) for o in c)
+def _rgb(c): return tuple([min(255, max(0, int(o))) for o in c])
 
 def _vary(rng, c, n=14): return np.asarray(c) + rng.normal(0, n*.5) + rng.normal(0, n*.5, 3)
 
@@ -72,9 +72,10 @@ def _noise(rng, size, zoom=(1,1)):
     "A piece of grain of `size` pixels; `zoom` stretches it, wide and high"
     w,h = (min(1000, max(8, round(o/z))) for o,z in zip(size, zoom))
     x,y = rng.integers(0, 1024-w),rng.integers(0, 1024-h)
-    return _grain().resize(size, Image.Resampling.BILINEAR, (x,y,x+w,y+h))
+    if (w,h)==tuple(size): return _grain().crop((x,y,x+w,y+h))
+    return _grain().resize(size, Image.Resampling.BILINEAR if max(zoom)>2 else Image.Resampling.NEAREST, (x,y,x+w,y+h))
 
-def _steps(im, at, soft=20): return im.point([int(min(255, max(0, (v-at)*255/soft+128))) for v in range(256)])
+def _steps(im, at, soft=20): return im.point(np.clip((np.arange(256)-at)*255/soft + 128, 0, 255).astype(int).tolist())
 
 # %% ../../../nbs/03a_data.drawing.ipynb #74ef38eb
 # sky above, sky below, three leaves, bark, ground, and the mean of the whole photo
@@ -92,7 +93,7 @@ class _Mood:
     "The colours of one moment"
     def __init__(self, rng):
         m = _moods[rng.integers(len(_moods))] + rng.normal(0, 9, (8,3)) + rng.normal(0, 6)
-        self.top,self.low,self.leaf,self.bark,self.ground,self.tone = m[0],m[1],m[2:5],m[5],m[6],m[7]*rng.uniform(.8, 1.2)
+        self.top,self.low,self.leaf,self.bark,self.ground,self.tone = m[0],m[1],m[2:5],m[5],m[6],_mix(m[7], (128,126,114), .4)*rng.uniform(.88, 1.12)
         self.light = rng.choice([-1,1]) # the side the sun is on
 
 # %% ../../../nbs/03a_data.drawing.ipynb #1b53a1c9
@@ -100,12 +101,12 @@ def contact_sheet(
     ims:list, # Pictures
     cols:int, # How many in a row
     size:tuple=None, # (width, height) of each, pixels; `None` is that of the first
-)->Image.Image: # In 128 colours, which keeps pages small
+)->Image.Image: # In 256 colours, which keeps pages small
     "Many small pictures on one sheet"
     w,h = size or ims[0].size
     res = Image.new('RGB', (cols*w, -(-len(ims)//cols)*h), 'white')
     for k,im in enumerate(ims): res.paste(im.resize((w-4,h-4)), (k%cols*w+2, k//cols*h+2))
-    return res.quantize(128)
+    return res.quantize(256)
 
 # %% ../../../nbs/03a_data.drawing.ipynb #0596a803
 def _sky(p, rng, m):

@@ -9,7 +9,7 @@ __all__ = ['draw_bird', 'draw_forest']
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from .drawing import Paper, _Mood, _bend, _blur_scene, _expose, _hill, _mix, _noise, _rgb, _sky, _soft, _start, _steps, _turn, _vary
 
 # %% ../../../nbs/03b_data.photos.ipynb #4fde9227
@@ -185,7 +185,10 @@ def draw_bird(
 # %% ../../../nbs/03b_data.photos.ipynb #f99c9b48
 def _foliage(im, m, t, dark=.6):
     "Grey noise as leaves in fog `t`"
-    return ImageOps.colorize(im, *[_rgb(_mix(c, m.low, t)) for c in (m.leaf[2]*dark, _mix(m.leaf[1], (255,255,255), .15))], mid=_rgb(_mix(m.leaf[0]*.9, m.low, t)))
+    cols = _mix([m.leaf[2]*dark, m.leaf[0]*.9, _mix(m.leaf[1], 255, .15)], m.low, t).clip(0, 255)
+    palette = np.stack([np.interp(np.arange(256), (0,127,255), c) for c in cols.T], 1)
+    im.putpalette(palette.astype(np.uint8).tobytes())
+    return im.convert('RGB')
 
 def _scrub(p, rng, m, y, t, rough=.05):
     "Bushes and grass from height `y` down, in fog `t`"
@@ -196,14 +199,14 @@ def _scrub(p, rng, m, y, t, rough=.05):
     ImageDraw.Draw(edge).polygon((_hill(rng, p.aspect, y, rough)*h/4).ravel().tolist(), fill=170)
     edge = edge.filter(ImageFilter.BoxBlur(.008*h)).resize(size, Image.Resampling.BILINEAR, (0,top/4,w//4,h//4))
     mask = _steps(ImageChops.add(edge, _noise(rng, size, (2,2)), 1, -64), 128, 24)
-    p.im.paste(_foliage(_noise(rng, size, (1.4,1.1)), m, t), (0,top), mask)
+    p.im.paste(_foliage(_noise(rng, size), m, t), (0,top), mask)
 
 def _canopy(p, rng, m, y, t):
     "Leaves from above down to height `y`"
     size = p.im.width,int(y*p.im.height)
-    fade = Image.linear_gradient('L').resize((1,size[1])).resize(size, Image.Resampling.NEAREST).point(lambda v: 150-v*.6)
-    mask = _steps(ImageChops.add(fade, _noise(rng, size, (3,3)), 1, -40), 132, 16)
-    p.im.paste(_foliage(_noise(rng, size, (1.6,1.6)), m, t), (0,0), mask)
+    fade = Image.linear_gradient('L').resize((1,size[1])).resize(size, Image.Resampling.NEAREST).point(lambda v: 195-v*.78)
+    mask = _steps(ImageChops.add(fade, _noise(rng, size, (3,3)), 1, -110), 132, 16)
+    p.im.paste(_foliage(_noise(rng, size), m, t), (0,0), mask)
 
 # %% ../../../nbs/03b_data.photos.ipynb #dda7ab37
 def _trunk(p, rng, m, x, w, t, birch):
@@ -268,19 +271,20 @@ def _tree(p, rng, m, x, y, h, t):
     p.line([(x,y),(x+rng.normal(0, .03)*h,y-h*.6)], h*.06, bark)
     for s in -1,1: p.line([(x,y-h*.3),(x+s*h*.2,y-h*.65)], h*.03, bark)
     n = max(16, int(h*p.scale*.8))
-    tufts,d = Image.new('L', (n,n)),None
+    tufts = Image.new('L', (n,n))
     d = ImageDraw.Draw(tufts)
-    for u,v,r in rng.uniform((.25,.25,.1),(.75,.7,.22), (9,3))*n: d.ellipse((u-r,v-r*.8,u+r,v+r*.8), fill=150)
-    mask = _steps(ImageChops.add(tufts.filter(ImageFilter.BoxBlur(n*.04)), _noise(rng, (n,n), (1.5,1.5)), 1, -55), 128, 20)
+    for u,v,r in rng.uniform((.25,.25,.1),(.75,.7,.22), (9,3))*n: d.ellipse((u-r,v-r*.8,u+r,v+r*.8), fill=175)
+    mask = _steps(ImageChops.add(tufts.filter(ImageFilter.BoxBlur(n*.04)), _noise(rng, (n,n), (1.5,1.5)), 1, -125), 128, 20)
     light = _daylight(m.light).resize((n,n), Image.Resampling.NEAREST)
-    tex = ImageChops.add(_noise(rng, (n,n), (1.2,1.2)), light, 1, -128)
+    tex = ImageChops.add(_noise(rng, (n,n)), light, 1, -128)
     p.im.paste(_foliage(tex, m, t, .45), (round(x*p.scale-n/2), round((y-h*.72)*p.scale-n/2)), mask)
 
 # %% ../../../nbs/03b_data.photos.ipynb #a0632f9a
 def _wood(p, rng, m):
     "Broad crowns, one behind the other"
     rows = rng.integers(3, 5)
-    for k,t in enumerate(np.linspace(.65, 0, rows)):
+    p.shape(_hill(rng, p.aspect, .6, .02), _mix(m.ground, m.low, .5))
+    for k,t in enumerate(np.linspace(.55, 0, rows)):
         h,base = .4+.2*k,.55+.5*k/rows
         for x in rng.permutation(np.linspace(0, p.aspect, round(p.aspect*1.8/h)+1)): _tree(p, rng, m, x+rng.normal(0, h*.08), base+.1+rng.normal(0, .02), h*rng.uniform(.85, 1.2), t)
         if k>=rows-2: _scrub(p, rng, m, base+.08, t, .015)

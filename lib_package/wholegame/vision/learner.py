@@ -9,8 +9,11 @@ __all__ = ['cnn_learner', 'vision_learner']
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import nn
 import wholegame.export, wholegame.inference, wholegame.schedule # they add methods to `Learner`
+from ..data.loaders import DataLoaders
+from ..events import Callback
 from ..learner import Learner, explain_args
 from ..optimizer import Adam
 from .augment import Normalize
@@ -30,6 +33,7 @@ def _channels(dls):
     if hasattr(ds, 'blocks'): return ds[0][0].shape[0] if len(ds) else 3
     return dls.one_batch()[0].shape[1] if hasattr(dls, 'one_batch') else next(iter(dls.train))[0].shape[1]
 
+# %% ../../../nbs/24_vision.learner.ipynb #dc8f50a1
 def _outputs(dls):
     n = getattr(dls, 'c', None)
     if n is None: raise ValueError("The data don't say how many numbers to predict: pass n_out.")
@@ -45,7 +49,7 @@ def _normalized(dls, arch, n_in):
 # %% ../../../nbs/24_vision.learner.ipynb #b9ce81ab
 @explain_args()
 def vision_learner(
-    dls, # `DataLoaders` of pictures
+    dls:DataLoaders, # Of pictures
     arch:Callable|str, # Function of torchvision (`resnet18`), name of a timm model ('convnext_tiny'), or your own function
     normalize:bool=True, # Normalise as the model's training pictures were, unless the data do already?
     n_out:int|None=None, # Numbers to predict; `None` asks the data
@@ -54,8 +58,8 @@ def vision_learner(
     opt_func:Callable=Adam, # Makes the optimizer
     lr:float|slice=1e-3, # Learning rate when `fit` isn't told another
     splitter:Callable|None=None, # Model to layer groups; `None` is `vision_splitter`
-    cbs=None, # Callback, or a list of them
-    metrics=None, # Function of predictions and targets, or a list of them
+    cbs:Callback|list|None=None, # Callback, or a list of them
+    metrics:Callable|list|None=None, # Function of predictions and targets, or a list of them
     path:str|Path|None=None, # Where files go; from the data if `None`
     model_dir:str='models', # Folder in `path` for weights
     wd:float|None=None, wd_bn_bias:bool=False, # Weight decay, and is it for norm layers and biases too?
@@ -69,7 +73,7 @@ def vision_learner(
     lin_ftrs:list|None=None, ps:float|list=0.5, concat_pool:bool=True, bn_final:bool=False, lin_first:bool=False, # As for `create_head`
     img_size:int|None=None, # Build a transformer for pictures of this size
     arch_args:dict|None=None, # More for the architecture, such as `dict(drop_path_rate=0.1)`
-    device=None, mixed=None, channels_last=None, # As for `Learner`
+    device:torch.device|None=None, mixed:torch.dtype|bool|None=None, channels_last:bool|None=None, # As for `Learner`
 )->Learner: # Its body is frozen if it is pretrained
     "A learner for pictures"
     _check_args(dls, arch)

@@ -109,17 +109,19 @@ def _size_msg(name, want, got):
     return f"{name} takes pictures of {w}, and these are {g}: use item_tfms=Resize({want[0]}), or build the model for them with img_size={got[0]} if they are square."
 
 # %% ../../../nbs/23_vision.models.ipynb #558a30a6
+def _try_sizes(body, n_in, sizes, dev):
+    for s in sizes:
+        try: return body(torch.zeros(1, n_in, *s, device=dev)).shape
+        except (RuntimeError, AssertionError, ValueError) as e: err = e
+    raise RuntimeError(f"This body can't take pictures with {n_in} channels: {err}") from err
+
 @torch.no_grad()
 def _probe(body, n_in, size=None):
     "The shape of what `body` makes of one picture; `size` None tries some"
     training,dev = body.training, next((p.device for p in body.parameters()), 'cpu')
     sizes = [(size,size) if isinstance(size, int) else size] if size else [(o,o) for o in (64,128,224,299)]
     body.eval()
-    try:
-        for s in sizes:
-            try: return body(torch.zeros(1, n_in, *s, device=dev)).shape
-            except (RuntimeError, AssertionError, ValueError) as e: err = e
-        raise RuntimeError(f"This body can't take pictures with {n_in} channels: {err}") from err
+    try: return _try_sizes(body, n_in, sizes, dev)
     finally: body.train(training)
 
 def _swap_first_conv(m, n_in):
@@ -147,6 +149,7 @@ def _tv_body(m, name, args):
     body = nn.Sequential(*_layers(m))
     return _Sized(body, size, name) if name.startswith('maxvit_') else body
 
+# %% ../../../nbs/23_vision.models.ipynb #fb2ae086
 def _make_timm(name, n_in, args, **kw):
     try: return _timm.create_model(name, num_classes=0, in_chans=n_in, **kw, **args)
     except TypeError as e: raise ValueError(f"{name} can't be built with {args}: {e}. Most models without attention take pictures of any size: then leave img_size out.") from e
@@ -223,6 +226,7 @@ def _hub_file(source, name):
     res = try_to_load_from_cache(cfg.hf_hub_id, 'model.safetensors')
     return res if isinstance(res, str) else None
 
+# %% ../../../nbs/23_vision.models.ipynb #0a302d62
 def _local_weights(source, name):
     "A file of weights on this computer, or None"
     return next((f for o in _weight_files(source, name) if (f := find_weights(o))), None) or _hub_file(source, name)
@@ -403,9 +407,9 @@ def _describe(arch, n_out, n_in, cut, custom_head, y_range, arch_args, head):
 def _init_head(head, init):
     "Weights of the linear layers by `init`, their bias 0"
     for o in head.modules():
-        if isinstance(o, (nn.Linear,nn.Conv2d)):
-            init(o.weight)
-            if o.bias is not None: nn.init.zeros_(o.bias)
+        if not isinstance(o, (nn.Linear,nn.Conv2d)): continue
+        init(o.weight)
+        if o.bias is not None: nn.init.zeros_(o.bias)
 
 # %% ../../../nbs/23_vision.models.ipynb #ffd44c97
 def _check_counts(n_out, n_in):
