@@ -23,6 +23,7 @@ from .metrics import as_metric
 from .optimizer import Adam, get_hypers, make_opt, param_groups, restore_hypers
 from .optimizer import set_hypers as _set_hypers
 from .precision import LossScaler, has_conv, pick_dtype, to_device, to_float
+from .norms import WarmNorm
 from .recorder import ProgressCallback, Recorder
 from .resume import (CheckpointCallback, classes_of, explain_memory, find_interrupted, forget_interrupted, load_opt, loader_state,
     on_error, on_interrupt, restore, rng_state, set_loader_state, set_rng_state, soft_interrupt, train_batches)
@@ -106,7 +107,7 @@ def _setup(self:Learner, dls, model, loss_func, cbs, metrics, path, device, mixe
     self._groups_of = self._opt_of = self._resume = self._rng = self._n_inp = None
     self._via,self._part,self._stop,self._keep = None,(0,1),False,True
     cbs = [check_callback(o) for o in _listify(cbs)]
-    self.add_cbs([o() for o in (Recorder,ProgressCallback) if not any(isinstance(c, o) for c in cbs)] + cbs)
+    self.add_cbs([o() for o in (Recorder,ProgressCallback,WarmNorm) if not any(isinstance(c, o) for c in cbs)] + cbs)
     self._place(channels_last)
     self._use(mixed)
 

@@ -26,8 +26,11 @@ def _cpu_gains():
     "Is a convolution faster in bf16 on this processor? Takes some milliseconds"
     def _parts(dtype): return [torch.ones(s, dtype=dtype).to(memory_format=torch.channels_last) for s in ((4,64,28,28),(64,64,3,3))]
     def _once(x, w): t = perf_counter(); F.conv2d(x, w, padding=1); return perf_counter()-t
-    tries = [_parts(torch.float32),_parts(torch.bfloat16)]
-    with torch.no_grad(): times = [[_once(*o) for o in tries] for _ in range(9)] # in turns, so that a busy moment hits both
+    tries,n = [_parts(torch.float32),_parts(torch.bfloat16)],torch.get_num_threads()
+    torch.set_num_threads(1) # threads wait for each other on a busy machine
+    try:
+        with torch.no_grad(): times = [[_once(*o) for o in tries] for _ in range(9)] # in turns, so that a busy moment hits both
+    finally: torch.set_num_threads(n)
     full,half = (min(o) for o in zip(*times))
     return full > 1.3*half
 
