@@ -101,7 +101,7 @@ class CategoryBlock(Block):
 # %% ../../../nbs/05a_data.block.ipynb #3c499b8e
 @patch
 def encode(self:CategoryBlock,
-    o, # Label
+    o:object, # Label
 )->torch.Tensor: # int64, no dimensions
     "The number of a class"
     if self.add_na and (_missing(o) or o not in self.o2i): return torch.tensor(0)

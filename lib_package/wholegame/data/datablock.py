@@ -7,6 +7,7 @@ __all__ = ['DataBlock', 'Datasets', 'check_files', 'Summary']
 
 # %% ../../../nbs/05c_data.datablock.ipynb #82cc3633
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 import torch
 from fastcore.basics import patch
@@ -31,13 +32,13 @@ def _block(b):
 class DataBlock:
     "A description of a data set: five answers, and no data yet"
     def __init__(self,
-        blocks=None, # Kinds of the elements, inputs first: `(ImageBlock, CategoryBlock)`
-        get_items=None, # Function from the source to the list of items; None takes the source for the list
-        splitter=None, # Function from the items to training and validation positions; None holds back a random fifth
-        get_y=None, # Function from an item to its label, or a list of them for several targets
-        get_x=None, # Function from an item to the input; None takes the item itself
-        item_tfms=None, # What happens to each item: `Resize(224)`, functions from picture to picture
-        batch_tfms=None, # What happens to each batch on the device: `aug_transforms()`
+        blocks:tuple|list=None, # Kinds of the elements, inputs first: `(ImageBlock, CategoryBlock)`
+        get_items:Callable=None, # Function from the source to the list of items; None takes the source for the list
+        splitter:Callable=None, # Function from the items to training and validation positions; None holds back a random fifth
+        get_y:Callable|list=None, # Function from an item to its label, or a list of them for several targets
+        get_x:Callable|list=None, # Function from an item to the input; None takes the item itself
+        item_tfms:list|Callable=None, # What happens to each item: `Resize(224)`, functions from picture to picture
+        batch_tfms:list|Callable=None, # What happens to each batch on the device: `aug_transforms()`
         n_inp:int=None, # How many of the blocks are inputs; None means all but the last
         **kwargs, # Only to catch typing mistakes
     ):
@@ -119,22 +120,23 @@ class Datasets:
     def __repr__(self): return f'Datasets: {len(self.train)} training and {len(self.valid)} validation items'
 
 # %% ../../../nbs/05c_data.datablock.ipynb #f650d97b
+def _encode_all(block, values, idxs, items):
+    "Let the block learn from the values, then encode them into one tensor"
+    block.setup(values, *idxs, items)
+    return torch.stack([block.encode(v) for v in values])
+
 @patch
 def datasets(self:DataBlock,
-    source, # What `get_items` takes, or the list of items
+    source:object, # What `get_items` takes, or the list of items
 )->Datasets: # Training and validation part
     "Find the items, split them, read and check their labels"
     items = self._items(source)
     idxs = self._split(items)
     getters,blocks,targets = self._getters(items),[b.new() for b in self.blocks],{}
     for k,b in enumerate(blocks):
-        if not b.eager:
-            b.use_tfms(self.item_tfms)
-            if self.get_items is None or self.get_x: check_files(_read(getters[k], items))
-        else:
-            values = _read(getters[k], items)
-            b.setup(values, *idxs, items)
-            targets[k] = torch.stack([b.encode(v) for v in values])
+        if not b.eager: b.use_tfms(self.item_tfms)
+        if not b.eager and (self.get_items is None or self.get_x): check_files(_read(getters[k], items))
+        if b.eager: targets[k] = _encode_all(b, _read(getters[k], items), idxs, items)
     def part(idxs, train):
         t = {k: v[torch.tensor(idxs)] for k,v in targets.items()}
         return Dataset([items[i] for i in idxs], blocks, getters, self.n_inp, train, t)
@@ -142,7 +144,7 @@ def datasets(self:DataBlock,
 
 # %% ../../../nbs/05c_data.datablock.ipynb #60936e22
 def check_files(
-    values, # What the inputs are made from; those that are paths are looked for
+    values:Iterable, # What the inputs are made from; those that are paths are looked for
 ):
     "Refuse files that are not there, naming the first"
     gone = [o for o in values if isinstance(o, Path) and not o.exists()]
@@ -174,7 +176,7 @@ def _counts(ds):
 # %% ../../../nbs/05c_data.datablock.ipynb #3961ec04
 @patch
 def summary(self:DataBlock,
-    source, # What `get_items` takes, or the list of items
+    source:object, # What `get_items` takes, or the list of items
 )->Summary: # The text
     "What the five answers make of `source`"
     ds = self.datasets(source)

@@ -7,6 +7,8 @@ __all__ = ['Store', 'Dataset', 'check_sizes']
 
 # %% ../../../nbs/05b_data.dataset.ipynb #57a46f1d
 import os, threading
+from collections.abc import Iterable
+from concurrent.futures import Executor
 import numpy as np
 import torch
 from fastcore.basics import patch
@@ -39,43 +41,54 @@ class Store:
         self.data = torch.empty(room, *(t.permute(1,2,0) if self.last else t).shape, dtype=t.dtype)
         self.slot = np.full(self.n, -1)
 
-    def put(self, i, t):
-        with self.lock:
-            if self.get(i) is None: self._keep(i, t)
+# %% ../../../nbs/05b_data.dataset.ipynb #dc567d92
+@patch
+def put(self:Store,
+    i:int, # Number of the item
+    t:torch.Tensor, # What to keep
+):
+    "Keep `t`, if there is room; from any thread"
+    with self.lock:
+        if self.get(i) is None: self._keep(i, t)
 
-    def _keep(self, i, t):
-        if self.data is None: self._first(t)
-        if t.shape==self.shape and self.n_kept<len(self.data):
-            k = self.n_kept
-            self.data[k] = t.permute(1,2,0) if self.last else t
-            self.n_kept,self.slot[i] = k+1,k
-            self.budget -= t.nbytes
-        elif t.shape!=self.shape and self.budget>=t.nbytes:
-            self.odd[i] = t
-            self.budget -= t.nbytes
+@patch
+def _keep(self:Store, i, t):
+    if self.data is None: self._first(t)
+    if t.shape==self.shape and self.n_kept<len(self.data):
+        k = self.n_kept
+        self.data[k] = t.permute(1,2,0) if self.last else t
+        self.n_kept,self.slot[i] = k+1,k
+    elif t.shape!=self.shape and self.budget>=t.nbytes: self.odd[i] = t
+    else: return
+    self.budget -= t.nbytes
 
-    def get(self, i):
-        if self.data is None: return None
-        k = self.slot[i]
-        return self.odd.get(i) if k<0 else self._out(self.data[k])
+@patch
+def get(self:Store,
+    i:int, # Number of the item
+)->torch.Tensor: # None if it was not kept
+    "What was kept of an item"
+    if self.data is None: return None
+    k = self.slot[i]
+    return self.odd.get(i) if k<0 else self._out(self.data[k])
 
 # %% ../../../nbs/05b_data.dataset.ipynb #d4acbd05
 @patch
 def _out(self:Store, t): return t.movedim(-1, -3) if self.last else t
 
 @patch(as_prop=True)
-def full(self:Store)->bool:
+def full(self:Store)->bool: # Then `take` works
     "Is every item in the block?"
     return self.data is not None and self.n_kept==self.n
 
 @patch
 def take(self:Store,
-    idxs, # Numbers of the items
+    idxs:Iterable, # Numbers of the items
 )->torch.Tensor: # (n, ...) copied out, on the device the block is on
     "Many items in one copy; only when the store is `full`"
     idxs = torch.from_numpy(self.slot[np.asarray(idxs)]).to(self.data.device)
     return self._out(self.data.index_select(0, idxs))
 
+# %% ../../../nbs/05b_data.dataset.ipynb #78b1ab4b
 @patch
 def to(self:Store,
     device:torch.device, # Where batches are wanted
@@ -135,7 +148,7 @@ def __getitem__(self:Dataset, i):
     return tuple(self.element(i % len(self), k) for k in range(len(self.blocks)))
 
 @patch(as_prop=True)
-def ready(self:Dataset)->bool:
+def ready(self:Dataset)->bool: # Then threads have nothing to do
     "Is every batch a mere copy by now?"
     return all(s.full and not self._anew(k) for k,s in self.stores.items())
 
@@ -148,10 +161,10 @@ def _sizes_differ(ds, idxs, ts):
 
 @patch
 def batch(self:Dataset,
-    idxs, # Numbers of the items
+    idxs:Iterable, # Numbers of the items
     seed:int=0, # Of the loader
     epoch:int=0, # Of the training
-    pool=None, # A ThreadPoolExecutor to decode with; None does without
+    pool:Executor=None, # A ThreadPoolExecutor to decode with; None does without
 )->tuple: # One tensor per element, (n, ...)
     "Many items at once"
     def one(k):

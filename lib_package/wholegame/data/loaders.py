@@ -79,18 +79,22 @@ def _finish(self:DataLoader, ts, idxs, epoch):
     rand = lambda: ItemRand(self.seed, epoch, idxs, stream=2) if self.augment else None
     return tuple(b.batch(t, self.batch_tfms, rand()) for b,t in zip(self.dataset.blocks, ts))
 
+# %% ../../../nbs/06_data.loaders.ipynb #fa433f39
+def _in_order(waiting, jobs, depth):
+    "Results of `jobs` as they were submitted, with `depth` more on their way"
+    for o in jobs:
+        waiting.append(o)
+        if len(waiting)>depth: yield waiting[0][0],waiting.popleft()[1].result()
+    while waiting: yield waiting[0][0],waiting.popleft()[1].result()
+
 @patch
 def _ahead(self:DataLoader, batches, epoch, depth=2):
     "Fetch in threads, `depth` batches ahead"
+    waiting,batches = deque(),iter(batches)
     with ThreadPoolExecutor(1) as feeder, ThreadPoolExecutor(max(1, self.num_workers)) as pool:
-        waiting = deque()
-        try:
-            for idxs in batches:
-                waiting.append((idxs, feeder.submit(self._fetch, idxs, epoch, pool)))
-                if len(waiting)>depth: yield (o := waiting.popleft())[0],o[1].result()
-            while waiting: yield (o := waiting.popleft())[0],o[1].result()
-        finally:
-            for _,f in waiting: f.cancel()
+        submit = lambda idxs: (idxs, feeder.submit(self._fetch, idxs, epoch, pool))
+        try: yield from _in_order(waiting, map(submit, batches), depth)
+        finally: [f.cancel() for _,f in waiting]
 
 # %% ../../../nbs/06_data.loaders.ipynb #797acd0e
 @patch
@@ -143,6 +147,9 @@ def _title(blocks, values):
     "The labels of one item, a line each"
     return '\n'.join(b.label(v) for b,v in zip(blocks, values) if not hasattr(b, 'overlay'))
 
+def _overlays(blocks, o): return [(b,v) for b,v in zip(blocks[1:], o[1:]) if hasattr(b, 'overlay')]
+
+# %% ../../../nbs/06_data.loaders.ipynb #42f78d9b
 def show_items(
     blocks:list, # One per element
     items:list, # Tuples of decoded elements
@@ -161,8 +168,7 @@ def show_items(
     for j,(ax,o) in enumerate(zip(axs, items)):
         blocks[0].show(o[0], ax=ax, title=titles[j])
         if colors: ax.title.set_color(colors[j])
-        for b,v in zip(blocks[1:], o[1:]):
-            if hasattr(b, 'overlay'): b.overlay(v, ax)
+        for b,v in _overlays(blocks, o): b.overlay(v, ax)
 
 # %% ../../../nbs/06_data.loaders.ipynb #4cfbe9a2
 @patch
@@ -226,6 +232,7 @@ def classes(self:DataLoaders):
     "Class names: fastai 1's word for `vocab`"
     return self.vocab
 
+# %% ../../../nbs/06_data.loaders.ipynb #3cf31736
 @patch(as_prop=True)
 def c(self:DataLoaders):
     "How many outputs the model needs; None if the data does not say"
@@ -237,7 +244,7 @@ def loss_func(self:DataLoaders):
     "The loss that fits the target; None if the data does not say"
     return self.blocks[-1].loss_func() if self.blocks else None
 
-# %% ../../../nbs/06_data.loaders.ipynb #3cf31736
+# %% ../../../nbs/06_data.loaders.ipynb #f6c2bd17
 @patch(as_prop=True)
 def device(self:DataLoaders):
     "Where batches go"
@@ -257,6 +264,7 @@ def to(self:DataLoaders,
         if isinstance(o, DataLoader): o.device = torch.device(device)
     return self
 
+# %% ../../../nbs/06_data.loaders.ipynb #07283f21
 @patch
 def one_batch(self:DataLoaders):
     "The first batch of the next training epoch, without starting it"
@@ -298,6 +306,7 @@ def _set_tfms(self, tfms):
 
 DataLoaders.batch_tfms = property(_get_tfms, _set_tfms, doc='Transforms of a whole batch, in order')
 
+# %% ../../../nbs/06_data.loaders.ipynb #328cdc80
 @patch
 def copy(self:DataLoaders)->DataLoaders: # Shares items and what is kept of them
     "The same data with transforms of its own"
@@ -315,7 +324,7 @@ def normalize(self:DataLoaders,
 # %% ../../../nbs/06_data.loaders.ipynb #c513bad4
 @patch
 def test_dl(self:DataLoaders,
-    items, # Files, rows, a table, or whatever the input's block takes
+    items:object, # Files, rows, a table, or whatever the input's block takes
     with_labels:bool=False, # Read labels too, as `get_y` does?
     bs:int=None, # Items per batch; None takes that of the validation loader
 )->DataLoader: # In the order of `items`
@@ -357,7 +366,7 @@ def _fit_bs(bs, n):
 
 @patch
 def dataloaders(self:DataBlock,
-    source, # What `get_items` takes, or the list of items
+    source:object, # What `get_items` takes, or the list of items
     path:str|Path='.', # Where models are saved
     bs:int=64, # Items per training batch
     val_bs:int=None, # Items per validation batch; None takes `bs`

@@ -10,6 +10,7 @@ __all__ = ['image_extensions', 'get_files', 'get_image_files', 'Splitter', 'Rand
 # %% ../../../nbs/04_data.transforms.ipynb #970c13b6
 import re, os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class RandomSplitter(Splitter):
 class GroupSplitter(Splitter):
     "Hold back whole groups, so that no group is on both sides"
     def __init__(self,
-        group, # Function from an item to its group, a column name, or a list with one group per item
+        group:Callable|str|list, # Function from an item to its group, a column name, or a list with one group per item
         valid_pct:float=0.2, # Share of the groups to hold back
         seed:int=None, # Any whole number, for the same split every time
     ): self.group,self.valid_pct,self.seed,self._rand = group,valid_pct,seed,RandomSplitter(valid_pct, seed)
@@ -125,7 +126,7 @@ class GrandparentSplitter(Splitter):
 class IndexSplitter(Splitter):
     "Hold back the items at these positions"
     def __init__(self,
-        valid_idx, # Positions to hold back, from 0
+        valid_idx:Iterable, # Positions to hold back, from 0
     ): self.valid_idx = valid_idx
     def split(self, items):
         valid = [int(i) for i in self.valid_idx]
@@ -138,7 +139,7 @@ class IndexSplitter(Splitter):
 class FuncSplitter(Splitter):
     "Hold back the items for which a function says True"
     def __init__(self,
-        func, # Function from an item to True (validation) or False (training)
+        func:Callable, # Function from an item to True (validation) or False (training)
     ): self.func = func
     def split(self, items):
         held = [bool(self.func(o)) for o in items]
@@ -148,7 +149,7 @@ class ColSplitter(Splitter):
     "Hold back the rows whose column says so"
     def __init__(self,
         col:str='is_valid', # Column to look at
-        on=None, # Value, or list of values, that mean validation; None takes True, 1 and 'true'
+        on:object=None, # Value, or list of values, that mean validation; None takes True, 1 and 'true'
     ): self.col,self.on = col,on
     def split(self, items):
         def held(o):
@@ -163,7 +164,7 @@ class TrainTestSplitter(Splitter):
     def __init__(self,
         test_size:float=0.2, # Share to hold back
         random_state:int=None, # Any whole number, for the same split every time
-        stratify=None, # List with one label per item, or a function from an item to its label
+        stratify:list|Callable=None, # List with one label per item, or a function from an item to its label
     ): self.test_size,self.random_state,self.stratify,self._rand = test_size,random_state,stratify,RandomSplitter(test_size, random_state)
     def split(self, items):
         if self.stratify is None: return self._rand.split(items)
@@ -215,7 +216,7 @@ class Row(dict):
     def __str__(self): return ', '.join(f'{k}={v}' for k,v in list(self.items())[:4])
 
 def rows_of(
-    df, # pandas DataFrame
+    df:'pandas.DataFrame', # Table
 )->L: # One `Row` per row
     "The rows of a table as dictionaries"
     return L(Row(o) for o in df.to_dict('records'))
@@ -252,7 +253,7 @@ class AttrGetter:
     "Take one attribute of an item, and pass it to a function if one is given"
     def __init__(self,
         nm:str, # Attribute, such as 'name'
-        then=None, # Function to pass it to; None for the attribute itself
+        then:Callable=None, # Function to pass it to; None for the attribute itself
     ): self.nm,self.then = nm,then
     def __call__(self, o):
         v = getattr(o, self.nm)
