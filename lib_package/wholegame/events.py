@@ -53,17 +53,19 @@ class CancelTrainException(Exception): "Skip the rest of this epoch's training, 
 
 # %% ../../nbs/13a_events.ipynb #2d31547c
 class CancelValidateException(Exception): "Skip the rest of validation"
-class CancelBatchException(Exception): "Skip the rest of this batch, and keep the gradients"
-class CancelBackwardException(Exception): "Skip the gradients of this batch"
+CancelValidException = CancelValidateException
 
 # %% ../../nbs/13a_events.ipynb #a6bf7ea9
+class CancelBatchException(Exception): "Skip the rest of this batch, and keep the gradients"
+class CancelBackwardException(Exception): "Skip the gradients of this batch"
 class CancelStepException(Exception): "Skip this step, and drop the gradients"
-CancelValidException = CancelValidateException
 
 # %% ../../nbs/13a_events.ipynb #8a5e6e78
 class CallbackList(list):
     "Callbacks in their order, which can be called with the name of an event"
-    def __init__(self, cbs:Iterable=()): super().__init__(cbs); self.changed()
+    def __init__(self,
+        cbs:Iterable=(), # Callbacks
+    ): super().__init__(cbs); self.changed()
 
     def changed(self):
         "Look up again which callback has a method for which event"
@@ -83,7 +85,7 @@ class CallbackList(list):
 
 # %% ../../nbs/13a_events.ipynb #93d22df7
 def check_callback(
-    cb, # A callback, or a class of callbacks to make one from
+    cb:Callback|type, # A callback, or a class of callbacks to make one from
 )->Callback: # Ready to be added to a learner
     "Notice what can't work: not a callback, or a method that no event calls"
     if isinstance(cb, type): cb = cb()

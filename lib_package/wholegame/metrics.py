@@ -163,7 +163,7 @@ rmse.averaging = dict(of=mse, final=math.sqrt)
 def as_metric(
     f:Callable, # A function of (preds, targs), a `Metric`, or a class of them
     name:str|None=None, # Heading of its column; `None` is the function's name
-)->Metric:
+)->Metric: # `f` itself if it is one
     "Make `f` a metric of the whole set"
     if isinstance(f, Metric): return f
     if isinstance(f, type) and issubclass(f, Metric): return f()

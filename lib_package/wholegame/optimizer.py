@@ -60,7 +60,7 @@ def RMSProp(
 
 # %% ../../nbs/12_optimizer.ipynb #4cc3875e
 def _no_decay(
-    model, # Its biases and the parameters of its norm layers are collected
+    model:nn.Module, # Its biases and the parameters of its norm layers are collected
 ):
     "Ids of the parameters that should not decay"
     norms = (p for m in model.modules() if 'Norm' in type(m).__name__ for p in m.parameters(recurse=False))
@@ -122,21 +122,21 @@ def get_hypers(
     "The numbers that steer each group now"
     return [dict(lr=float(g['lr']), mom=_get_mom(g), wd=g.get('weight_decay')) for g in opt.param_groups]
 
-def _get_mom(g):
-    if 'betas' in g: return g['betas'][0]
-    return g.get('momentum')
-
-def _set_mom(g, mom):
-    if 'betas' in g: g['betas'] = (mom, *g['betas'][1:])
-    elif g.get('momentum'): g['momentum'] = mom
-
 def n_layer_groups(
     opt:optim.Optimizer, # Made with groups from `param_groups`, or any other
 )->int: # 1 or more
     "How many layer groups `opt` has"
     return 1 + max(g.get('layer_group', 0) for g in opt.param_groups)
 
-# %% ../../nbs/12_optimizer.ipynb #1a0c613a
+def _get_mom(g):
+    if 'betas' in g: return g['betas'][0]
+    return g.get('momentum')
+
+# %% ../../nbs/12_optimizer.ipynb #cd4ec4d0
+def _set_mom(g, mom):
+    if 'betas' in g: g['betas'] = (mom, *g['betas'][1:])
+    elif g.get('momentum'): g['momentum'] = mom
+
 def set_hypers(
     opt:optim.Optimizer, # Changed in place
     lr:float|slice|list|None=None, # As in `spread_lrs`

@@ -17,7 +17,7 @@ from .events import Callback
 # %% ../../nbs/13ba_precision.ipynb #a26b4bd3
 def has_conv(
     model:nn.Module, # Any model
-)->bool:
+)->bool: # Has it at least one?
     "Does `model` look at pictures, with two-dimensional convolutions?"
     return any(isinstance(m, nn.Conv2d) for m in model.modules())
 
@@ -38,7 +38,7 @@ def _gpu_half(): return torch.bfloat16 if torch.cuda.is_bf16_supported(including
 
 # %% ../../nbs/13ba_precision.ipynb #ddc074aa
 def pick_dtype(
-    mixed, # `torch.bfloat16`, `torch.float16`, `True` (the better of the two), `False`, or `None`: what suits
+    mixed:torch.dtype|bool|None, # `torch.bfloat16`, `torch.float16`, `True` (the better of the two), `False`, or `None`: what suits
     model:nn.Module, # What will compute
     device:torch.device, # Where
 )->torch.dtype|None: # `None` is full precision
@@ -59,7 +59,7 @@ class LossScaler(Callback):
 
 # %% ../../nbs/13ba_precision.ipynb #212dcbcc
 def to_device(
-    o, # Tensors, or lists, tuples and dicts of them
+    o:torch.Tensor|list|tuple|dict, # Tensors, or lists, tuples and dicts of them
     device:torch.device, # Where to
 ): # The same, there
     "Move all tensors in `o`; what is there already is not copied"
@@ -68,7 +68,7 @@ def to_device(
     return type(o)(to_device(v, device) for v in o) if type(o) in (list,tuple) else o
 
 def to_float(
-    o, # Tensors, or lists and tuples of them
+    o:torch.Tensor|list|tuple, # Tensors, or lists and tuples of them
 ): # The same, in full precision
     "Turn 16-bit floats into 32-bit ones"
     if isinstance(o, torch.Tensor): return o.float() if o.dtype in (torch.float16,torch.bfloat16) else o

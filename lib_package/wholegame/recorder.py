@@ -78,6 +78,7 @@ class Recorder(Callback):
 # %% ../../nbs/13b_recorder.ipynb #69e3824f
 @patch
 def before_validate(self:Recorder):
+    "Begin to add up"
     self.total,self.n = 0.,0
     for o in self.metrics: o.reset()
 
@@ -88,12 +89,16 @@ def _add_valid(self:Recorder):
     for o in self.metrics: o.accumulate(self.pred, *self.yb)
 
 @patch
-def after_validate(self:Recorder): self.results = [float(self.total/max(self.n,1)), *(_plain(o.value) for o in self.metrics)]
+def after_validate(self:Recorder):
+    "The means, as Python numbers"
+    self.results = [float(self.total/max(self.n,1)), *(_plain(o.value) for o in self.metrics)]
 
+# %% ../../nbs/13b_recorder.ipynb #75dc694f
 def _plain(v): return v.item() if getattr(v, 'ndim', None)==0 else v
 
 @patch
 def after_epoch(self:Recorder):
+    "Write the row of this epoch"
     losses = self.losses
     self.values.append([losses[-1] if losses else math.nan, *self.results])
     self.iters.append(len(losses))
@@ -114,12 +119,16 @@ def warn_nan(self:Recorder):
 _lists = 'lrs moms values history iters'.split()
 
 @patch
-def state(self:Recorder):
+def state(self:Recorder)->dict: # Plain data
+    "The whole record"
     s,losses = self.smooth,list(self.losses)
     return dict({o:list(getattr(self, o)) for o in _lists}, losses=losses, mean=s.mean, n=s.n)
 
 @patch
-def load_state(self:Recorder, o):
+def load_state(self:Recorder,
+    o:dict, # From `state`
+):
+    "Go on with an older record"
     for k in _lists: setattr(self, k, list(o[k]))
     s = self.smooth
     s.waiting,s.chunks,s.seen,s.mean,s.n = [],[],list(o['losses']),o['mean'],o['n']
@@ -132,7 +141,7 @@ def plot_loss(self:Recorder,
     skip_start:int=5, # Leave out the first batches, whose loss is high
     with_valid:bool=True, # Mark the validation loss of each epoch too
     log:bool=False, # Logarithmic scale
-    ax=None, # Axes to draw in
+    ax:'plt.Axes|None'=None, # Axes to draw in
 ): # The axes
     "Training loss by batch, validation loss by epoch"
     ax,losses = _axes(ax),self.losses
@@ -148,7 +157,7 @@ def plot_loss(self:Recorder,
 # %% ../../nbs/13b_recorder.ipynb #fb56900b
 @patch
 def plot_sched(self:Recorder,
-    figsize=None, # Inches
+    figsize:tuple|None=None, # Inches
 ): # Two axes
     "Learning rate and momentum of each batch"
     _,axs = plt.subplots(1, 2, figsize=figsize or (10,3.5))
@@ -159,7 +168,7 @@ def plot_sched(self:Recorder,
 
 @patch
 def plot_metrics(self:Recorder,
-    figsize=None, # Inches
+    figsize:tuple|None=None, # Inches
 ): # One axes for each metric
     "Each metric by epoch"
     if not self.history: raise ValueError("Nothing to plot yet: fit first")
@@ -174,7 +183,7 @@ def plot_metrics(self:Recorder,
 @patch
 def plot_lr_find(self:Recorder,
     skip_end:int=5, # Leave out the last points, where the loss explodes
-    ax=None, # Axes to draw in
+    ax:'plt.Axes|None'=None, # Axes to draw in
 ): # The axes
     "Loss against learning rate, as `lr_find` saw them, with its suggestions"
     if self.finder is None: raise ValueError("Nothing to plot: run learn.lr_find() first")
@@ -195,7 +204,9 @@ def _cell(v): return f'{v:.6f}' if isinstance(v, float) else str(v)
 
 class LogProgress:
     "A line per epoch, for log files and pipes"
-    def __init__(self, names): self.names,self.rows,self.begun = ['epoch',*names,'time'],[],False
+    def __init__(self,
+        names:list, # Columns between `epoch` and `time`
+    ): self.names,self.rows,self.begun = ['epoch',*names,'time'],[],False
     def bar(self, done, total, text): pass
     def close(self): pass
     def widths(self): return [max(len(o), 8 if i else 5) for i,o in enumerate(self.names)]
@@ -231,7 +242,9 @@ def _captured():
 
 class NotebookProgress(LogProgress):
     "One table that grows in place, with a bar below it while there is something to wait for"
-    def __init__(self, names):
+    def __init__(self,
+        names:list, # Columns between `epoch` and `time`
+    ):
         super().__init__(names)
         self.handle,self.live = None,not _captured()
 
@@ -252,13 +265,14 @@ class NotebookProgress(LogProgress):
         else: self.handle.update(data, raw=True)
 
 # %% ../../nbs/13b_recorder.ipynb #54656844
-def progress_here():# `NotebookProgress`, `TerminalProgress` or `LogProgress`; `None` if `defaults.progress` is `False`
+def progress_here()->type|None: # `NotebookProgress`, `TerminalProgress` or `LogProgress`; `None` if `defaults.progress` is `False`
     "The kind of progress that suits the place where this runs"
     if defaults.progress is not None: return defaults.progress or None
     ip = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
     if ip is not None and 'Terminal' not in type(ip).__name__: return NotebookProgress
     return TerminalProgress if sys.stdout.isatty() and sys.stderr.isatty() else LogProgress
 
+# %% ../../nbs/13b_recorder.ipynb #99af1d80
 class ProgressCallback(Callback):
     "Show the rows of the recorder as they come, and a bar in between"
     order,run_infer,run_find = 55,False,False

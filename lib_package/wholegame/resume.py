@@ -41,21 +41,22 @@ def set_rng_state(
 def _generators(dl): return [g for o in (dl, getattr(dl, 'sampler', None)) if isinstance(g := getattr(o, 'generator', None), torch.Generator)]
 
 def loader_state(
-    dl, # Ours, torch's, or any iterable
+    dl:Iterable, # Ours, torch's, or any iterable
 )->dict: # Plain data
     "What decides the order of the next pass through `dl`"
     return dict(own=dl.state()) if hasattr(dl, 'state') else dict(gens=[g.get_state() for g in _generators(dl)])
 
 def set_loader_state(
-    dl, # A loader like the one that was asked
+    dl:Iterable, # A loader like the one that was asked
     o:dict, # From `loader_state`
 ):
     "Let the next pass through `dl` be the same again"
     if 'own' in o: dl.load_state(o['own'])
     for g,s in zip(_generators(dl), o.get('gens', ())): g.set_state(s)
 
+# %% ../../nbs/13bb_resume.ipynb #99f50d13
 def iter_from(
-    dl, # Ours, torch's, or any iterable
+    dl:Iterable, # Ours, torch's, or any iterable
     k:int, # First batch to give
 )->Iterator: # Batches
     "The batches of `dl` from number `k`"
@@ -85,7 +86,7 @@ def load_opt(
 
 # %% ../../nbs/13bb_resume.ipynb #2b943575
 def restore(
-    learn, # A `Learner` like the one that was interrupted
+    learn:'Learner', # Like the one that was interrupted
     r:dict, # From `find_interrupted`
 )->int: # The epoch to go on with
     "Put everything back as it was"
@@ -102,7 +103,7 @@ def restore(
 
 # %% ../../nbs/13bb_resume.ipynb #61870996
 def train_batches(
-    learn, # A `Learner` at the start of an epoch, `learn.done` batches of which are done
+    learn:'Learner', # At the start of an epoch, `learn.done` batches of which are done
 )->Iterator: # Batches
     "The batches of this epoch that are still to be trained on"
     r,learn._resume = learn._resume,None
@@ -116,7 +117,7 @@ def train_batches(
 
 # %% ../../nbs/13bb_resume.ipynb #1dd9c50c
 def classes_of(
-    dls, # `DataLoaders`
+    dls:'DataLoaders', # What may have a `vocab`
 )->list|None: # Names; `None` if there are none, or too many to be classes
     "The names of the classes, to go with saved weights"
     vocab = getattr(dls, 'vocab', None)
@@ -145,7 +146,7 @@ class CheckpointCallback(Callback):
 
 # %% ../../nbs/13bb_resume.ipynb #4f012cdc
 def find_interrupted(
-    learn, # A `Learner`
+    learn:'Learner', # About to train
     n_epoch:int|None=None, # Length of the training that should go on; `None` is any
 )->dict|None: # What was saved
     "The training to go on with, if there is one"
@@ -161,7 +162,7 @@ def _check_same(learn, n, via, epoch, n_epoch, done, n_train, **kw):
     say(f"Resuming at epoch {epoch+1} of {n_epoch}, batch {done+1}")
 
 def forget_interrupted(
-    learn, # A `Learner`
+    learn:'Learner', # At the end of its training
 ):
     "Remove the file: training went on to its end"
     _file(learn).unlink(missing_ok=True)
@@ -169,7 +170,7 @@ def forget_interrupted(
 # %% ../../nbs/13bb_resume.ipynb #ba4f16dd
 @contextmanager
 def soft_interrupt(
-    learn, # Its `_stop` is set, and looked at after each batch
+    learn:'Learner', # Its `_stop` is set, and looked at after each batch
 ):
     "Let Ctrl-C, or the stop button, wait for the end of the batch; a second one doesn't wait"
     learn._stop = False
@@ -185,7 +186,7 @@ def soft_interrupt(
 
 # %% ../../nbs/13bb_resume.ipynb #d5c1fe59
 def on_interrupt(
-    learn, # A `Learner` whose training was stopped by a person
+    learn:'Learner', # Its training was stopped by a person
 ):
     "Save, and say how to go on"
     learn.interrupted = True
@@ -194,7 +195,7 @@ def on_interrupt(
     say(f"Stopped in epoch {learn.epoch+1} of {learn.n_epoch}, batch {learn.done}. Weights saved to {learn.model_dir}/interrupted; continue with learn.{learn._via or 'fit'}(..., resume=True)")
 
 def on_error(
-    learn, # A `Learner` whose training failed
+    learn:'Learner', # Its training failed
 ):
     "Save if there is something to save and it can be saved; the error matters more"
     if not learn.train_iter: return

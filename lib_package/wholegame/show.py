@@ -88,7 +88,7 @@ def _display(fig, text):
 
 def alt_text(
     text:str, # What the figure says, for those who don't see it
-    ax=None, # Axes of the figure; `None` is the current figure
+    ax:'plt.Axes|None'=None, # Axes of the figure; `None` is the current figure
 ):
     "Describe a figure: notebooks keep the words beside the image"
     fig = (plt.gcf() if ax is None else ax.figure).figure
@@ -114,11 +114,11 @@ _dpi = 80 # sharp enough, and a page of figures stays small
 
 # %% ../../nbs/01_show.ipynb #4f8138a9
 def show_image(
-    im, # PIL image, file, array (h, w) or (h, w, c), or tensor (h, w) or (c, h, w)
-    ax=None, # Where to draw; `None` makes a small figure
+    im:Image.Image|str|Path|np.ndarray|torch.Tensor, # PIL image, file, array (h, w) or (h, w, c), or tensor (h, w) or (c, h, w)
+    ax:'plt.Axes|None'=None, # Where to draw; `None` makes a small figure
     figsize:tuple|None=None, # Inches (width, height) of that figure
     title:str|None=None, # Written above, in as many lines as it takes
-    ctx=None, # Another name for `ax`
+    ctx:'plt.Axes|None'=None, # Another name for `ax`
     cmap:str|None=None, # Colours for a picture without any
     title_color:str|None=None, # 'red' for a mistake, say
     alt:str|None=None, # Alternative text for the figure
@@ -139,7 +139,7 @@ def show_image(
 # %% ../../nbs/01_show.ipynb #a1bdd93c
 def show_titled(
     o:tuple, # (picture, title)
-    ax=None, # Where to draw; `None` makes a small figure
+    ax:'plt.Axes|None'=None, # Where to draw; `None` makes a small figure
     figsize:tuple|None=None, # Inches (width, height) of that figure
     title_color:str|None=None, # Colour of the title
 ): # The matplotlib axes
