@@ -36,10 +36,12 @@ def one(engine, photos, weights, seed, bs, schedule):
     dls = loaders(g, photos, seed, bs)
     start = time.perf_counter()
     if engine=='fastai': learn = fastai_learner(g, dls, weights)
-    else: learn = g['vision_learner'](dls, g['models'].mobilenet_v2, pretrained=weights or False, metrics=g['accuracy'])
+    else:
+        head = dict(lin_ftrs=[], concat_pool=False, ps=0.1) if schedule=='head' else {}
+        learn = g['vision_learner'](dls, g['models'].mobilenet_v2, pretrained=weights or False, metrics=g['accuracy'], **head)
     with learn.no_bar():
         if schedule=='fine_tune': learn.fine_tune(4)
-        else: learn.fit_one_cycle(12, 3e-3)
+        else: learn.fit_one_cycle(12, 5e-3)
         acc = float(learn.validate()[1])
     print('RESULT '+json.dumps({'accuracy': acc, 'seconds': time.perf_counter()-start}))
 
@@ -54,7 +56,7 @@ def main():
         return one(engine, args.photos, weights if weights!='none' else None, int(seed), args.bs, schedule)
     w = str(Path(args.weights).resolve())
     ways = {'wholegame': (sys.executable,'wholegame',w,'fine_tune'), 'fastai': (args.fastai,'fastai',w,'fine_tune'),
-            'wholegame, random weights': (sys.executable,'wholegame','none','fine_tune'), 'wholegame, head only': (sys.executable,'wholegame',w,'head')}
+            'wholegame, random weights': (sys.executable,'wholegame','none','fine_tune'), 'wholegame, linear head only': (sys.executable,'wholegame',w,'head')}
     results = {n: [] for n in ways if not args.only or n in args.only}
     for seed in range(args.seeds):
         for name in results:
@@ -64,9 +66,9 @@ def main():
             lines = [l for l in res.stdout.splitlines() if l.startswith('RESULT ')]
             if not lines: raise SystemExit(f'{name} failed:\n{res.stdout[-2000:]}\n{res.stderr[-4000:]}')
             results[name].append(o := json.loads(lines[0][7:]))
-            print(f"seed {seed} {name:26} accuracy {o['accuracy']:.3f} in {o['seconds']:.0f} s", flush=True)
+            print(f"seed {seed} {name:28} accuracy {o['accuracy']:.3f} in {o['seconds']:.0f} s", flush=True)
     for name,rs in results.items():
         acc = [o['accuracy'] for o in rs]
-        print(f"{name:26} {statistics.mean(acc):.3f} ({', '.join(f'{a:.3f}' for a in acc)}), {statistics.median(o['seconds'] for o in rs):.0f} s")
+        print(f"{name:28} {statistics.mean(acc):.3f} ({', '.join(f'{a:.3f}' for a in acc)}), {statistics.median(o['seconds'] for o in rs):.0f} s")
 
 if __name__=='__main__': main()

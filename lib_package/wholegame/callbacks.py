@@ -13,6 +13,7 @@ from collections.abc import Callable
 from operator import gt, lt
 from pathlib import Path
 import torch
+import wholegame.weights # `SaveModelCallback` calls `Learner.save` and `load`
 from .core import did_you_mean, say
 from .events import Callback, CancelBatchException, CancelFitException
 

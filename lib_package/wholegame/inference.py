@@ -15,6 +15,7 @@ import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
 from torch.utils.data import DataLoader as TorchLoader, IterableDataset, RandomSampler, SequentialSampler
+import wholegame.weights # `freeze`, `save` and `load` for every learner
 from .core import lazy_module
 from .data.dataset import Store
 from .data.loaders import DataLoader, _input_getter, show_items

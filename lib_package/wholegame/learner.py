@@ -6,7 +6,7 @@
 __all__ = ['explain_args', 'trainable_params', 'Learner']
 
 # %% ../../nbs/13c_learner.ipynb #9a1ba065
-import inspect, warnings
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -18,15 +18,14 @@ from torch import nn
 from .core import check_kwargs, default_device, did_you_mean
 from .events import (Callback, CallbackList, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
     CancelStepException, CancelTrainException, CancelValidateException, check_callback)
-from .files import load_tree, save_tree
 from .metrics import as_metric
 from .optimizer import Adam, get_hypers, make_opt, param_groups, restore_hypers
 from .optimizer import set_hypers as _set_hypers
 from .precision import LossScaler, has_conv, pick_dtype, to_device, to_float
 from .norms import WarmNorm
 from .recorder import ProgressCallback, Recorder
-from .resume import (CheckpointCallback, classes_of, explain_memory, find_interrupted, forget_interrupted, load_opt, loader_state,
-    on_error, on_interrupt, restore, rng_state, set_loader_state, set_rng_state, soft_interrupt, train_batches)
+from .resume import (CheckpointCallback, explain_memory, find_interrupted, forget_interrupted, on_error, on_interrupt, restore, rng_state,
+    soft_interrupt, train_batches)
 
 # %% ../../nbs/13c_learner.ipynb #d0bcccc0
 def explain_args(
@@ -44,13 +43,7 @@ def explain_args(
         return _f
     return _deco
 
-# %% ../../nbs/13c_learner.ipynb #29951767
-def trainable_params(
-    model:nn.Module, # Any model
-)->list: # One layer group
-    "All parameters that require a gradient, together"
-    return [[p for p in model.parameters() if p.requires_grad]]
-
+# %% ../../nbs/13c_learner.ipynb #41074932
 def _listify(o): return [] if o is None else list(o) if isinstance(o, (list,tuple)) else [o]
 def _kind(o): return f'the class {o.__name__}' if isinstance(o, type) else f'the function {o.__name__}' if inspect.isfunction(o) else f'a {type(o).__name__}'
 
@@ -60,33 +53,40 @@ def _check_parts(dls, model):
     if not hasattr(dls, 'train'): raise TypeError(f"Learner wants DataLoaders, with `train` and `valid`, not {_kind(dls)}. DataLoaders(train_dl, valid_dl) makes them from any two loaders.")
     if not isinstance(model, nn.Module): raise TypeError(f"The model must be an nn.Module, not {_kind(model)}." + (' Call it to make one.' if callable(model) else ''))
 
+# %% ../../nbs/13c_learner.ipynb #d034def4
 def _check_loss(f):
     if f is None: raise ValueError("The data doesn't say which loss function to use: pass one, for example loss_func=nn.CrossEntropyLoss()")
     if isinstance(f, type): f = f()
     if not callable(f): raise TypeError(f"loss_func must be a function of predictions and targets, not {_kind(f)}")
     return f
 
-# %% ../../nbs/13c_learner.ipynb #41074932
+def trainable_params(
+    model:nn.Module, # Any model
+)->list: # One layer group
+    "All parameters that require a gradient, together"
+    return [[p for p in model.parameters() if p.requires_grad]]
+
+# %% ../../nbs/13c_learner.ipynb #331f7659
 class Learner:
     "Data, a model, and all it takes to train it"
     @explain_args()
     def __init__(self,
-        dls, # `DataLoaders`, or anything with `train` and `valid`
+        dls:object, # `DataLoaders`, or anything with `train` and `valid`
         model:nn.Module, # What learns
         loss_func:Callable|None=None, # Of predictions and targets; from the data if `None`
         opt_func:Callable=Adam, # Makes the optimizer: ours, or one of torch's
         lr:float|slice=1e-3, # Learning rate when `fit` isn't told another
         splitter:Callable=trainable_params, # Model to layer groups: lists of parameters
-        cbs=None, # Callback, or a list of them
-        metrics=None, # Function of predictions and targets, or a list of them
+        cbs:Callback|type|list|None=None, # Callback, or a list of them
+        metrics:Callable|list|None=None, # Function of predictions and targets, or a list of them
         path:str|Path|None=None, # Where files go; from the data if `None`
         model_dir:str='models', # Folder in `path` for weights
         wd:float|None=None, # Weight decay; `None` is the optimizer's own
         wd_bn_bias:bool=False, # Should norm layers and biases decay too?
         train_bn:bool=False, # Do batchnorm layers of frozen groups learn?
         moms:tuple=(0.95,0.85,0.95), # Momentum at start, middle and end of a cycle
-        device=None, # Where to train; the data's, or the best that works
-        mixed=None, # `torch.bfloat16`, `torch.float16`, `False`; `None` is what suits model and device
+        device:torch.device|str|None=None, # Where to train; the data's, or the best that works
+        mixed:torch.dtype|bool|None=None, # `torch.bfloat16`, `torch.float16`, `False`; `None` is what suits model and device
         channels_last:bool|None=None, # Store pictures pixel by pixel? `None` is if the model has convolutions
     ): self._setup(**{k:v for k,v in locals().items() if k!='self'})
 
@@ -114,7 +114,7 @@ def _setup(self:Learner, dls, model, loss_func, cbs, metrics, path, device, mixe
 # %% ../../nbs/13c_learner.ipynb #801fff86
 @patch
 def add_cb(self:Learner,
-    cb, # A `Callback`, or a class of them
+    cb:Callback|type, # A `Callback`, or a class of them
 )->Learner: # The same learner
     "Let `cb` listen, and keep it as `learn.<its name>`"
     cb = check_callback(cb)
@@ -125,7 +125,7 @@ def add_cb(self:Learner,
 
 @patch
 def remove_cb(self:Learner,
-    cb, # A callback, or a class: then all of that class
+    cb:Callback|type, # A callback, or a class: then all of that class
 )->Learner: # The same learner
     "Let `cb` listen no longer"
     for o in [o for o in self.cbs if o is cb or (isinstance(cb, type) and isinstance(o, cb))]:
@@ -135,13 +135,13 @@ def remove_cb(self:Learner,
 
 # %% ../../nbs/13c_learner.ipynb #e623134b
 @patch
-def add_cbs(self:Learner, cbs): # A callback or several
+def add_cbs(self:Learner, cbs:Callback|type|list|None)->Learner: # Callback, or a list of them; the same learner
     "`add_cb` for each of `cbs`"
     for o in _listify(cbs): self.add_cb(o)
     return self
 
 @patch
-def remove_cbs(self:Learner, cbs): # A callback or several
+def remove_cbs(self:Learner, cbs:Callback|type|list|None)->Learner: # Callback or class, or a list of them; the same learner
     "`remove_cb` for each of `cbs`"
     for o in _listify(cbs): self.remove_cb(o)
     return self
@@ -149,7 +149,7 @@ def remove_cbs(self:Learner, cbs): # A callback or several
 # %% ../../nbs/13c_learner.ipynb #a3cb7ff5
 @patch
 @contextmanager
-def added_cbs(self:Learner, cbs): # A callback or several
+def added_cbs(self:Learner, cbs:Callback|type|list|None): # Callback, or a list of them
     "Let `cbs` listen inside a `with` block"
     cbs = [check_callback(o) for o in _listify(cbs)]
     self.add_cbs(cbs)
@@ -158,7 +158,7 @@ def added_cbs(self:Learner, cbs): # A callback or several
 
 @patch
 @contextmanager
-def removed_cbs(self:Learner, cbs): # A callback or class, or several
+def removed_cbs(self:Learner, cbs:Callback|type|list|None): # Callback or class, or a list of them
     "Let `cbs` not listen inside a `with` block"
     gone = [o for o in self.cbs if any(o is c or (isinstance(c, type) and isinstance(o, c)) for c in _listify(cbs))]
     self.remove_cbs(gone)
@@ -214,10 +214,44 @@ def to_fp32(self:Learner)->Learner: # The same learner
     "Compute in full precision"
     return self._use(False)
 
+# %% ../../nbs/13c_learner.ipynb #04174a9f
+@patch(as_prop=True)
+def bare(self:Learner):
+    "The model without the wrappers of `torch.compile` and DDP"
+    m = self.model
+    m = getattr(m, '_orig_mod', m)
+    return m.module if isinstance(m, (nn.parallel.DistributedDataParallel, nn.DataParallel)) else m
+
+@patch(as_prop=True)
+def layer_groups(self:Learner):
+    "Lists of parameters, first to last layer"
+    if self._groups_of is not self.bare:
+        gs = list(self.splitter(self.bare))
+        if gs and isinstance(gs[0], nn.Parameter): gs = [gs]
+        self._groups,self._groups_of = [[p for o in g for p in (o.parameters() if isinstance(o, nn.Module) else [o])] for g in gs], self.bare
+    return self._groups
+
+@patch
+def create_opt(self:Learner):
+    "Make a new optimizer for the layer groups"
+    self.opt,self._opt_of = make_opt(self.opt_func, param_groups(self.bare, self.layer_groups, self.wd_bn_bias), wd=self.wd), self.bare
+    _set_hypers(self.opt, lr=self.lr)
+
+# %% ../../nbs/13c_learner.ipynb #a6140307
+@patch
+def set_hypers(self:Learner,
+    lr:float|slice|None=None, # Learning rate, or `slice(first, last)` over layer groups
+    mom:float|None=None, # Momentum
+    wd:float|None=None, # Weight decay
+):
+    "Change the optimizer's numbers from inside a callback; `fit` puts them back when it ends"
+    if self.opt is None: self.create_opt()
+    _set_hypers(self.opt, lr, mom, wd)
+
 # %% ../../nbs/13c_learner.ipynb #918e0701
 @patch
 def take(self:Learner,
-    b, # Tuple of inputs and targets
+    b:tuple, # Tuple of inputs and targets
 ):
     "Set `xb` and `yb` from a batch, on the device of the model"
     if isinstance(b, torch.Tensor): b = (b,)
@@ -266,7 +300,7 @@ def _step(self:Learner):
 # %% ../../nbs/13c_learner.ipynb #7d956194
 @patch
 def one_batch(self:Learner,
-    b, # Tuple of inputs and targets
+    b:tuple, # Tuple of inputs and targets
 ):
     "Predict and compare; when training, find the gradients and step"
     self.take(b)
@@ -298,6 +332,7 @@ def has_valid(self:Learner):
     dl = getattr(self.dls, 'valid', None)
     return dl is not None and _len(dl)!=0
 
+# %% ../../nbs/13c_learner.ipynb #5dfb00d0
 @patch(as_prop=True)
 def pct_train(self:Learner):
     "Share of this training that is done, 0 to 1"
@@ -319,6 +354,7 @@ def _pass_over(self:Learner, dl, training):
     self.training,self.dl,self.n_iter = training,dl,_len(dl)
     self._n_inp = getattr(dl, 'n_inp', None) or getattr(self.dls, 'n_inp', None)
 
+# %% ../../nbs/13c_learner.ipynb #157306b5
 @patch
 def _train(self:Learner):
     self._pass_over(self.dls.train, True)
@@ -345,7 +381,7 @@ def fit(self:Learner,
     n_epoch:int, # Passes through the training data
     lr:float|slice|None=None, # Learning rate, or `slice(first, last)` over layer groups; `learn.lr` if `None`
     wd:float|None=None, # Weight decay; `learn.wd` if `None`
-    cbs=None, # More callbacks for this call
+    cbs:Callback|type|list|None=None, # More callbacks for this call
     reset_opt:bool=False, # Start with a new optimizer?
     start_epoch:int=0, # Skip the epochs before this one
     resume:bool=False, # Go on where an interrupted training stopped?
@@ -380,40 +416,6 @@ def _sizes(dl):
     n,bs = _len(getattr(dl, 'dataset', None)), getattr(dl, 'bs', None) or getattr(dl, 'batch_size', None)
     return f' ({n} items, bs={bs})' if n is not None else ''
 
-# %% ../../nbs/13c_learner.ipynb #04174a9f
-@patch(as_prop=True)
-def bare(self:Learner):
-    "The model without the wrappers of `torch.compile` and DDP"
-    m = self.model
-    m = getattr(m, '_orig_mod', m)
-    return m.module if isinstance(m, (nn.parallel.DistributedDataParallel, nn.DataParallel)) else m
-
-@patch(as_prop=True)
-def layer_groups(self:Learner):
-    "Lists of parameters, first to last layer"
-    if self._groups_of is not self.bare:
-        gs = list(self.splitter(self.bare))
-        if gs and isinstance(gs[0], nn.Parameter): gs = [gs]
-        self._groups,self._groups_of = [[p for o in g for p in (o.parameters() if isinstance(o, nn.Module) else [o])] for g in gs], self.bare
-    return self._groups
-
-@patch
-def create_opt(self:Learner):
-    "Make a new optimizer for the layer groups"
-    self.opt,self._opt_of = make_opt(self.opt_func, param_groups(self.bare, self.layer_groups, self.wd_bn_bias), wd=self.wd), self.bare
-    _set_hypers(self.opt, lr=self.lr)
-
-# %% ../../nbs/13c_learner.ipynb #a6140307
-@patch
-def set_hypers(self:Learner,
-    lr:float|slice|None=None, # Learning rate, or `slice(first, last)` over layer groups
-    mom:float|None=None, # Momentum
-    wd:float|None=None, # Weight decay
-):
-    "Change the optimizer's numbers from inside a callback; `fit` puts them back when it ends"
-    if self.opt is None: self.create_opt()
-    _set_hypers(self.opt, lr, mom, wd)
-
 # %% ../../nbs/13c_learner.ipynb #13738bb9
 @patch
 @contextmanager
@@ -445,6 +447,7 @@ def _on_error(self:Learner, e):
     if e2 is None: raise
     raise e2 from e
 
+# %% ../../nbs/13c_learner.ipynb #52262a03
 @patch
 @contextmanager
 def via(self:Learner,
@@ -457,79 +460,6 @@ def via(self:Learner,
     if self._via is None: self._via,self._part = name,(part,parts)
     try: yield
     finally: self._via,self._part = old
-
-# %% ../../nbs/13c_learner.ipynb #8c4ebed5
-@patch
-def freeze_to(self:Learner,
-    n:int, # Layer groups to freeze from the start; negative counts from the end
-):
-    "Stop the first `n` layer groups learning, and let the rest learn"
-    gs = self.layer_groups
-    k = len(gs)
-    if not -k<=n<=k: raise ValueError(f"Can't freeze to group {n}: the model has {k} groups, so use {-k} to {k}")
-    first = n+k if n<0 else n
-    bn = {id(p) for m in self.bare.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) for p in m.parameters()} if self.train_bn else ()
-    for i,g in enumerate(gs):
-        for p in g: p.requires_grad_(i>=first or id(p) in bn)
-
-@patch
-def freeze(self:Learner):
-    "Let only the last layer group learn"
-    self.freeze_to(-1)
-
-@patch
-def unfreeze(self:Learner):
-    "Let all layer groups learn"
-    self.freeze_to(0)
-
-# %% ../../nbs/13c_learner.ipynb #5fabec0d
-@patch
-def _model_file(self:Learner, file):
-    file = str(file)
-    return self.path/self.model_dir/(file if file.endswith('.safetensors') else file+'.safetensors')
-
-@patch
-@explain_args()
-def save(self:Learner,
-    file:str, # Name in `path/model_dir`, without a suffix
-    with_opt:bool=True, # Save the optimizer's memory too?
-)->Path: # Where it went
-    "Save the weights"
-    opt = self.opt.state_dict() if with_opt and self.opt is not None else None
-    return save_tree(dict(model=self.bare.state_dict(), opt=opt), self._model_file(file), dict(kind='weights', classes=classes_of(self.dls)))
-
-# %% ../../nbs/13c_learner.ipynb #04261b87
-@patch
-@explain_args()
-def load(self:Learner,
-    file:str, # Name in `path/model_dir`, without a suffix
-    with_opt:bool=True, # Load the optimizer's memory too, if it was saved?
-    strict:bool=True, # Must all weights be there, and no others?
-)->Learner: # The same learner
-    "Load weights that `save` wrote"
-    f = self._model_file(file)
-    if not f.exists(): raise FileNotFoundError(f"No '{file}' in {f.parent}: it holds {_stems(f.parent)}.{did_you_mean(file, [o.stem for o in f.parent.glob('*.safetensors')])}")
-    tree,meta = load_tree(f)
-    self._check_classes(meta.get('classes'))
-    self.bare.load_state_dict(tree.get('model', tree), strict=strict)
-    if with_opt and tree.get('opt'): self._load_opt_state(tree['opt'])
-    return self
-
-def _stems(path): return ', '.join(sorted(o.stem for o in path.glob('*.safetensors'))) or 'no weights'
-
-# %% ../../nbs/13c_learner.ipynb #e1b4d37d
-@patch
-def _check_classes(self:Learner, old):
-    new = classes_of(self.dls)
-    if old is None or new is None or list(old)==new: return
-    def _some(o): return str(list(o)) if len(o)<=10 else f'[{", ".join(map(repr, o[:5]))}, ... {len(o)} in all]'
-    raise ValueError(f"These weights were saved for classes {_some(old)}, this learner has {_some(new)}")
-
-@patch
-def _load_opt_state(self:Learner, state):
-    if self.opt is None or self._opt_of is not self.bare: self.create_opt()
-    try: load_opt(self.opt, state)
-    except (ValueError, KeyError) as e: warnings.warn(f"The optimizer's memory was not loaded: it belongs to another optimizer or other layer groups ({e})", stacklevel=3)
 
 # %% ../../nbs/13c_learner.ipynb #56736575
 _seen = 'xb yb pred loss loss_grad dl iter n_iter training done _rng _n_inp'.split()

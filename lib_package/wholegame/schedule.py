@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import torch
 from fastcore.basics import patch
+import wholegame.weights # `fine_tune` calls `Learner.freeze`
 from .core import did_you_mean, lazy_module, say
 from .events import Callback, CancelFitException, CancelValidateException
 from .learner import Learner, _listify, explain_args
@@ -111,7 +112,7 @@ def fit_one_cycle(self:Learner,
     pct_start:float=0.25, # Share of training in which the rate rises
     wd:float|None=None, # Weight decay; `learn.wd` if `None`
     moms:tuple|None=None, # Momentum at start, top and end; `learn.moms` if `None`
-    cbs=None, # More callbacks for this call
+    cbs:Callback|type|list|None=None, # More callbacks for this call
     reset_opt:bool=False, # Start with a new optimizer?
     start_epoch:int=0, # Skip the epochs before this one
     resume:bool=False, # Go on where an interrupted training stopped?
@@ -132,7 +133,7 @@ def fit_flat_cos(self:Learner,
     div_final:float=1e5, # The last rate is `lr/div_final`
     pct_start:float=0.75, # Share of training at the full rate
     wd:float|None=None, # Weight decay; `learn.wd` if `None`
-    cbs=None, # More callbacks for this call
+    cbs:Callback|type|list|None=None, # More callbacks for this call
     reset_opt:bool=False, # Start with a new optimizer?
     start_epoch:int=0, # Skip the epochs before this one
     resume:bool=False, # Go on where an interrupted training stopped?
@@ -152,7 +153,7 @@ def fit_sgdr(self:Learner,
     lr_max:float|slice|None=None, # Rate at the start of each cycle; `learn.lr` if `None`
     cycle_mult:int=2, # Each cycle is so many times as long as the one before
     wd:float|None=None, # Weight decay; `learn.wd` if `None`
-    cbs=None, # More callbacks for this call
+    cbs:Callback|type|list|None=None, # More callbacks for this call
     reset_opt:bool=False, # Start with a new optimizer?
     start_epoch:int=0, # Skip the epochs before this one
     resume:bool=False, # Go on where an interrupted training stopped?
@@ -177,7 +178,7 @@ def fine_tune(self:Learner,
     div_final:float=1e5, # The last rate is the highest divided by this
     wd:float|None=None, # Weight decay; `learn.wd` if `None`
     moms:tuple|None=None, # Momentum at start, top and end; `learn.moms` if `None`
-    cbs=None, # More callbacks for both parts
+    cbs:Callback|type|list|None=None, # More callbacks for both parts
     reset_opt:bool=False, # Start with a new optimizer?
     start_epoch:int=0, # Skip the frozen part, and the epochs of the second part before this one
     resume:bool=False, # Go on where an interrupted training stopped?
@@ -255,6 +256,10 @@ class LRFinder(Callback):
         if not math.isfinite(loss) or (self.stop_div and loss>4*self.best) or self.train_iter>=self.num_it: raise CancelFitException
 
 # %% ../../nbs/14_schedule.ipynb #39574c10
+@torch.no_grad()
+def _copy_into(ts, kept):
+    for o,k in zip(ts, kept): o.copy_(k)
+
 @patch
 @contextmanager
 def untouched(self:Learner):
@@ -266,8 +271,7 @@ def untouched(self:Learner):
     self._keep = False
     try: yield self
     finally:
-        with torch.no_grad():
-            for o,k in zip(ts, kept): o.copy_(k)
+        _copy_into(ts, kept)
         if opt: opt.load_state_dict(mem)
         if scale: self.scaler.load_state_dict(scale)
         self.opt,self._keep = opt,keep
