@@ -94,16 +94,18 @@ def main():
     p.add_argument('--seeds', type=int, default=5, help='how many runs of each')
     p.add_argument('--n', type=int, default=200, help='photos of each kind')
     p.add_argument('--bs', type=int, default=32, help='batch size')
+    p.add_argument('--ways', nargs='*', help='only these columns, such as wholegame fastai')
     p.add_argument('--engine'); p.add_argument('--photos'); p.add_argument('--seed', type=int); p.add_argument('--workers', type=int)
     args = p.parse_args()
     if args.engine: return lesson(args.engine, args.photos, args.seed, args.workers, args.bs)
     if not Path(args.fastai).exists(): raise SystemExit(f"No Python at '{args.fastai}': `make bench` makes an environment with fastai, or pass --fastai")
     ways = {'wholegame': (sys.executable,'wholegame',None), 'fastai': (args.fastai,'fastai',None), 'fastai, no workers': (args.fastai,'fastai',0)}
-    results = {n: [] for n in ways}
+    results = {n: [] for n in ways if not args.ways or n in args.ways}
     with tempfile.TemporaryDirectory() as tmp:
         draw(Path(tmp), args.n)
         for seed in range(args.seeds):
-            for name,(python,engine,workers) in ways.items():
+            for name in results:
+                python,engine,workers = ways[name]
                 results[name].append(o := run(python, engine, tmp, args, seed, workers))
                 print(f"seed {seed} {name:20} {o['marks']['whole lesson']:6.1f} s  error {o['error']:.1%}", flush=True)
     print(f'\nLesson 1, 2 x {args.n} photos, bs {args.bs}, {args.seeds} runs each in turns, {os.cpu_count()} cores, Python {platform.python_version()}\n')
