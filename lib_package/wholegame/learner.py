@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from torch import nn
-from .core import check_kwargs, default_device, did_you_mean
+from .core import check_kwargs, default_device, defaults, did_you_mean
 from .events import (Callback, CallbackList, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
     CancelStepException, CancelTrainException, CancelValidateException, check_callback)
 from .metrics import as_metric
 from .optimizer import Adam, get_hypers, make_opt, param_groups, restore_hypers
 from .optimizer import set_hypers as _set_hypers
-from .precision import LossScaler, has_conv, pick_dtype, to_device, to_float
+from .precision import LossScaler, has_conv, keep_freed_memory, pick_dtype, to_device, to_float
 from .norms import WarmNorm
 from .recorder import ProgressCallback, Recorder
 from .resume import (CheckpointCallback, explain_memory, find_interrupted, forget_interrupted, on_error, on_interrupt, restore, rng_state,
@@ -188,6 +188,7 @@ def __repr__(self:Learner):
 @patch
 def _place(self:Learner, channels_last=None):
     self.channels_last = channels_last if channels_last is not None else has_conv(self.model) and self.device.type in ('cpu','cuda')
+    if self.device.type=='cpu' and self.channels_last and defaults.keep_memory: keep_freed_memory()
     self.model.to(self.device, **(dict(memory_format=torch.channels_last) if self.channels_last else {}))
     if isinstance(self.loss_func, nn.Module): self.loss_func.to(self.device)
 
