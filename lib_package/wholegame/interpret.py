@@ -146,7 +146,7 @@ def plot_confusion_matrix(self:ClassificationInterpretation,
     dpi:int=None, # Dots per inch
     cmap:str='Blues', # Colours, by their name in matplotlib
     title:str='Confusion matrix', # Above the picture
-)->'Axes': # Where it was drawn
+):
     "Draw the confusion matrix; what it got right is on the diagonal"
     cm,n = self.confusion_matrix(),len(self.vocab)
     if normalize: cm = cm/cm.sum(1, keepdims=True).clip(1)
@@ -160,7 +160,6 @@ def plot_confusion_matrix(self:ClassificationInterpretation,
     cell = min(fig.get_size_inches())*72*0.75/n # points
     _write_cells(ax, im, cm, min(11, cell/(2.4 if normalize else 1.8)))
     alt_text(f'{title}: {self.decoded.eq(self.targs).sum()} of {self.targs.numel()} right, {n} classes', ax)
-    return ax
 
 # %% ../../nbs/18_interpret.ipynb #38ba74bf
 @patch
