@@ -1046,6 +1046,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'wholegame.precision._cpu_gains': ('precision.html#_cpu_gains', 'wholegame/precision.py'),
                                      'wholegame.precision._gpu_half': ('precision.html#_gpu_half', 'wholegame/precision.py'),
                                      'wholegame.precision.has_conv': ('precision.html#has_conv', 'wholegame/precision.py'),
+                                     'wholegame.precision.keep_freed_memory': ( 'precision.html#keep_freed_memory',
+                                                                                'wholegame/precision.py'),
                                      'wholegame.precision.pick_dtype': ('precision.html#pick_dtype', 'wholegame/precision.py'),
                                      'wholegame.precision.to_device': ('precision.html#to_device', 'wholegame/precision.py'),
                                      'wholegame.precision.to_float': ('precision.html#to_float', 'wholegame/precision.py')},
