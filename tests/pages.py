@@ -231,17 +231,15 @@ def saved(file, cs):
     kb = file.stat().st_size/1024
     if kb>800: yield 0, f'{kb:.0f} KiB, more than 800: smaller or fewer figures'
 
-# ---- words that belong to somebody's machine, or to how the work was done
+# ---- words that belong to somebody's machine
 
 own_folders = '|'.join(['root','home','tmp','work','Users','private'])
 machine_path = re.compile(rf'(?<![\w.~/:-])/({own_folders})/[\w.]')
 registry = re.compile(r'[p]ypi\.org|[p]ythonhosted|[p]ytorch\.org/whl|[a]naconda\.org|[r]egistry\.npmjs|[-]-(?:extra-)?index-url|[-]-find-links')
-workshop = re.compile(r'\b(?:[C]laude|[A]nthropic|[C]hatGPT|[C]opilot|[s]ub-?[a]gents?|(?<!User-)(?<!user-)[a]gents?|[L]LM sessions?|[A]I assistant|'
-    r'[w]orkplace|(?:[C]ONTRACT|[D]ESIGN|[S]TYLE|[C]OURSE|[P]ERFORMANCE|[A]PI)\.md)\b')
 
 def foreign(s):
-    "What of `s` is a path of one machine, a host of packages, or talk of the workshop"
-    for r,what in (machine_path,'a path of one machine'), (registry,'a package registry'), (workshop,'talk of the workshop'):
+    "What of `s` is a path of one machine or a host of packages"
+    for r,what in (machine_path,'a path of one machine'), (registry,'a package registry'):
         for m in r.finditer(s): yield f'{what}: {around(s, m)}'
 
 def no_foreign(file, cs):
