@@ -237,10 +237,14 @@ own_folders = '|'.join(['root','home','tmp','work','Users','private'])
 machine_path = re.compile(rf'(?<![\w.~/:-])/({own_folders})/[\w.]')
 registry = re.compile(r'[p]ypi\.org|[p]ythonhosted|[p]ytorch\.org/whl|[a]naconda\.org|[r]egistry\.npmjs|[-]-(?:extra-)?index-url|[-]-find-links')
 
+paper = re.compile(r'\b[A-Z]{3,}\.md\b')
+
 def foreign(s):
     "What of `s` is a path of one machine or a host of packages"
     for r,what in (machine_path,'a path of one machine'), (registry,'a package registry'):
         for m in r.finditer(s): yield f'{what}: {around(s, m)}'
+    for m in paper.finditer(s):
+        if not (root/m[0]).exists(): yield f'a paper that is not in the project: {around(s, m)}'
 
 def no_foreign(file, cs):
     for c in cs:

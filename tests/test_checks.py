@@ -42,7 +42,7 @@ wrong = dict(
     imports_lower=code('#| export\nfrom wholegame.later import f'),
     saved=code('double(2)', dict(output_type='error', ename='ValueError', evalue='', traceback=[])))
 
-foreign = ["open('/ho" "me/me/a.jpg')", 'x = "/ro' 'ot/data"', '# pip install --ind' 'ex-url https://x', 'see py' 'pi.org']
+foreign = ["open('/ho" "me/me/a.jpg')", 'x = "/ro' 'ot/data"', '# pip install --ind' 'ex-url https://x', 'see py' 'pi.org', 'see STYLE' '.md']
 
 def found(folder, *middle):
     return {o.split(': ')[1 if o.startswith('cell') else 0] for o in pages.complaints(write(folder, page(*middle)), {'later':'06_later.ipynb'})}
