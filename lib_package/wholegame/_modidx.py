@@ -756,6 +756,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'wholegame.files.load_weights': ('files.html#load_weights', 'wholegame/files.py'),
                                  'wholegame.files.refuse_pickle': ('files.html#refuse_pickle', 'wholegame/files.py'),
                                  'wholegame.files.save_tree': ('files.html#save_tree', 'wholegame/files.py')},
+            'wholegame.imports': {'wholegame.imports.quick_imports': ('imports.html#quick_imports', 'wholegame/imports.py')},
             'wholegame.inference': { 'wholegame.inference.Learner._as_batch': ( 'inference.html#learner._as_batch',
                                                                                 'wholegame/inference.py'),
                                      'wholegame.inference.Learner._encode_one': ( 'inference.html#learner._encode_one',

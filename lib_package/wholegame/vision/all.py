@@ -26,11 +26,14 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'vision_splitter']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
+from ..imports import quick_imports
+with quick_imports(): import torch, torchvision
+
+# %% ../../../nbs/28_vision.all.ipynb #7200e3a6
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from fastcore.basics import first
 from fastcore.foundation import L
 from PIL import Image
