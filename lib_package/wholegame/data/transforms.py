@@ -29,6 +29,20 @@ def _no_folder(path):
     hint = did_you_mean(Path(path).name, found)
     return f"No such folder: '{path}' (looked in {where}). Folders here: {', '.join(found[:10]) or 'none'}.{hint}"
 
+# %% ../../../nbs/04_data.transforms.ipynb #cb1f741a
+def _walk(folder, recurse, fits, above=()):
+    "Files in a folder whose names fit, in order; nothing hidden, and no folder inside itself"
+    here = os.stat(folder)
+    above = (*above, (here.st_dev,here.st_ino))
+    with os.scandir(folder) as it: entries = sorted(it, key=lambda o: o.name)
+    for o in entries:
+        if o.name.startswith('.'): continue
+        if o.is_dir():
+            if recurse and not _loop(o, above): yield from _walk(o.path, recurse, fits, above)
+        elif fits(o.name) and o.is_file(): yield o.path
+
+def _loop(entry, above): return entry.is_symlink() and ((s := entry.stat()).st_dev,s.st_ino) in above
+
 def get_files(
     path:str|Path, # Folder to look in
     extensions:set=None, # Endings to keep, lower case with the dot; None keeps all
@@ -42,9 +56,8 @@ def get_files(
     tops = [path] if folders is None else [path/o for o in ([folders] if isinstance(folders,(str,Path)) else folders)]
     for o in tops:
         if not o.is_dir(): raise FileNotFoundError(_no_folder(o))
-    fs = [f for top in tops for f in (top.rglob('*') if recurse else top.glob('*'))]
-    keep = lambda f: not any(p.startswith('.') for p in f.relative_to(path).parts) and f.is_file()
-    return L(sorted(f for f in fs if (extensions is None or f.suffix.lower() in extensions) and keep(f)))
+    fits = lambda name: extensions is None or os.path.splitext(name)[1].lower() in extensions
+    return L(Path(f) for top in sorted(tops) for f in _walk(top, recurse, fits))
 
 # %% ../../../nbs/04_data.transforms.ipynb #43466978
 def get_image_files(
@@ -184,7 +197,7 @@ def parent_label(
     o:str|Path, # File
 )->str: # Name of the folder it is in
     "Label a file with the name of its folder"
-    return Path(o).parent.name
+    return (o if isinstance(o, Path) else Path(o)).parent.name
 
 # %% ../../../nbs/04_data.transforms.ipynb #aa304231
 class RegexLabeller:
