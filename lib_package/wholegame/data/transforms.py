@@ -30,18 +30,16 @@ def _no_folder(path):
     return f"No such folder: '{path}' (looked in {where}). Folders here: {', '.join(found[:10]) or 'none'}.{hint}"
 
 # %% ../../../nbs/04_data.transforms.ipynb #cb1f741a
+def _loop(entry, above): return entry.is_symlink() and ((s := entry.stat()).st_dev,s.st_ino) in above
+
 def _walk(folder, recurse, fits, above=()):
     "Files in a folder whose names fit, in order; nothing hidden, and no folder inside itself"
     here = os.stat(folder)
     above = (*above, (here.st_dev,here.st_ino))
-    with os.scandir(folder) as it: entries = sorted(it, key=lambda o: o.name)
+    with os.scandir(folder) as it: entries = sorted((o for o in it if not o.name.startswith('.')), key=lambda o: o.name)
     for o in entries:
-        if o.name.startswith('.'): continue
-        if o.is_dir():
-            if recurse and not _loop(o, above): yield from _walk(o.path, recurse, fits, above)
-        elif fits(o.name) and o.is_file(): yield o.path
-
-def _loop(entry, above): return entry.is_symlink() and ((s := entry.stat()).st_dev,s.st_ino) in above
+        if not o.is_dir(): yield from [o.path]*(fits(o.name) and o.is_file())
+        elif recurse and not _loop(o, above): yield from _walk(o.path, recurse, fits, above)
 
 def get_files(
     path:str|Path, # Folder to look in
