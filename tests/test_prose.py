@@ -1,0 +1,171 @@
+"""How-to pages and explanations: their code runs in order, and prints what they say; they have one title, live links, and a length that one reads.
+
+A page's ```python blocks are run as one script, offline, in an empty folder. A block marked ```text output must be in what the block before it printed.
+"""
+import os, re, subprocess, sys
+from collections import namedtuple
+import pytest
+from pages import foreign, no_code, root
+
+folders = ['howto','explanations']
+files = [f for d in folders for f in sorted((root/'docs'/d).glob('*.md'))]
+Fence = namedtuple('Fence', 'info src line')
+fence = re.compile(r'^(`{3,})([^\n`]*)\n(.*?)^\1[ \t]*$', re.M|re.S)
+limit = 40 # seconds that a page may take on one core of the machine where this was written
+
+def name(f): return f'{f.parent.name}/{f.stem}'
+def fences(s): return [Fence(m[2].strip(), m[3], s.count('\n', 0, m.start())+1) for m in fence.finditer(s)]
+def prose(s): return fence.sub('', s)
+def is_index(f): return f.stem=='index'
+
+# ---- running
+
+mark = '\x1epart '
+
+def script(s):
+    "The code of a page as one program, which marks where each block's output begins"
+    parts = [f'print({mark!r} "{i}", flush=True)\n{o.src}' for i,o in enumerate(o for o in fences(s) if o.info.startswith('python'))]
+    return '\n'.join(parts)
+
+def run(s, folder):
+    "(output of each block, standard error) of a page's code"
+    (folder/'page.py').write_text(script(s), encoding='utf-8')
+    work = folder/'empty'
+    work.mkdir()
+    env = {**os.environ, 'WHOLEGAME_OFFLINE':'1', 'MPLBACKEND':'Agg', 'PYTHONIOENCODING':'utf-8', 'COLUMNS':'200'}
+    for k in 'WHOLEGAME_MIRROR','WHOLEGAME_INPUT': env.pop(k, None)
+    res = subprocess.run([sys.executable, folder/'page.py'], cwd=work, env=env, capture_output=True, text=True, encoding='utf-8', timeout=20*limit)
+    if res.returncode: raise AssertionError(f'{res.stdout[-1500:]}\n{res.stderr[-3000:]}')
+    return [o.partition('\n')[2] for o in res.stdout.split(mark)[1:]], res.stderr
+
+def flat(s): return ' '.join(s.split())
+
+def not_printed(s, outs):
+    "Outputs that a page shows and its code does not print"
+    i = -1
+    for o in fences(s):
+        if o.info.startswith('python'): i += 1
+        elif o.info=='text output' and flat(o.src) not in flat(outs[i] if i>=0 else ''):
+            yield f'line {o.line}: the page shows\n{o.src}\nand its code prints\n{outs[i] if i>=0 else ""}'
+
+# ---- reading
+
+def title(s, file):
+    heads = re.findall(r'^# .*', prose(s), re.M)
+    if len(heads)!=1: yield f'{len(heads)} titles (# ), not one'
+    if not re.match(r'# \S.*\n\n> \S.*\n\n', s): yield 'it should begin with a title, an empty line, and a subtitle: > what a reader can do afterwards'
+
+def length(s, file):
+    n = len(re.sub(r'^```text.*?^```', '', s, flags=re.M|re.S).split())
+    if not is_index(file) and not 500<=n<=1100: yield f'{n} words, not 500 to 1,100'
+
+def filler(s, file):
+    for m in re.finditer(r'\b(simply|obviously|(?<!not )just)\b', no_code(prose(s)), re.I): yield f'"{m[0]}" tells a reader nothing'
+
+def target(file, link):
+    "The file a link leads to; pages lie beside nbs/ and course/ on the site, and in docs/ here"
+    f = (root/file.parent.name/link.split('#')[0]).resolve()
+    rel = f.relative_to(root)
+    return root/'docs'/rel if rel.parts and rel.parts[0] in folders else f
+
+def links(s, file):
+    for l in re.findall(r'\]\(([^)\s]+)\)', no_code(prose(s))):
+        if not re.match(r'[a-z]+:|#', l) and not target(file, l).exists(): yield f'dead link: {l}'
+
+def fenced(s, file):
+    rest = prose(s)
+    if '```' in rest: yield 'a block of code is not closed: ' + rest[rest.index('```'):][:40]
+    for o in fences(s):
+        if o.info not in ('python','text','text output','sh',''): yield f'line {o.line}: a block of "{o.info}"; there are python, text, text output and sh'
+
+def places(s, file): yield from foreign(s)
+
+def listed(s, file):
+    "Is every page of a folder in its index?"
+    if not is_index(file): return
+    for o in files:
+        if o.parent.name==file.parent.name and not is_index(o) and f']({o.name})' not in s: yield f'{o.name} is not listed'
+
+checks = [title, length, filler, links, fenced, places, listed]
+
+@pytest.mark.parametrize('file', files, ids=name)
+def test_page(file):
+    s = file.read_text(encoding='utf-8')
+    assert not [f'{f.__name__}: {o}' for f in checks for o in f(s, file)]
+
+# Slow ones first, so that two workers end together
+@pytest.mark.parametrize('file', sorted((o for o in files if '```python' in o.read_text(encoding='utf-8')), key=lambda f: f.parent.name!='howto'), ids=name)
+def test_code(file, tmp_path):
+    s = file.read_text(encoding='utf-8')
+    outs,err = run(s, tmp_path)
+    assert not list(not_printed(s, outs))
+    assert 'Warning:' not in err, err
+
+# ---- figures and names
+
+def figures(s): return set(re.findall(r'(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*\d)', re.sub(r'\]\([^)]*\)|`[^`]*`', '', prose(s))))
+
+def test_figures_have_a_source():
+    "Numbers in 'How it is fast' are in the pages that it links to"
+    file = root/'docs'/'explanations'/'how_it_is_fast.md'
+    s = file.read_text(encoding='utf-8')
+    sources = ' '.join(target(file, l).read_text(encoding='utf-8') for l in set(re.findall(r'\]\((\.\./[^)]+)\)', s)))
+    small = {str(i) for i in range(4)} | {'255','26','73'}
+    assert not {o for o in figures(s) if o not in sources} - small
+    whole = {float(o) for o in re.findall(r'\| whole lesson \| ([\d.]+) s \| ([\d.]+) s', sources)[0]}
+    assert {round(o) for o in whole}=={26,73}
+
+def known(text):
+    "Names in backticks that the package should have: [(as written, found?)]"
+    import wholegame.vision.all as v
+    from wholegame.recorder import Recorder
+    for t in re.findall(r'`([^`]+)`', text):
+        t = re.sub(r'\(.*', '', t)
+        if '=' in t or not re.fullmatch(r'[\w.]+', t): continue
+        head,*rest = t.split('.')
+        o = {'dls':v.DataLoaders, 'data':v.DataLoaders, 'learn':v.Learner, 'recorder':Recorder}.get(head) or getattr(v, head, None)
+        if head.startswith(('from_','plot_')) or head in ('unfreeze','fine_tune','fit_one_cycle'): rest,o = [head],v.ImageDataLoaders if head.startswith('from_') else Recorder if head.startswith('plot_') else v.Learner
+        for k in rest: o = Recorder if k=='recorder' else getattr(o, k, None)
+        yield t, o is not None
+
+def rows(s): return [[c.strip() for c in l.strip('|').split('|')] for l in s.splitlines() if l.startswith('| `')]
+
+def promised(row):
+    "The cells of a row that name things that exist here"
+    old,new,here = row
+    both = here.startswith(('both','all of them'))
+    return ' '.join([here.split(';')[0]] + [new]*(both or here.startswith('as 2022')) + [old]*both)
+
+def test_names_exist():
+    table = rows((root/'docs'/'explanations'/'names_old_and_new.md').read_text(encoding='utf-8'))
+    assert len(table)>20
+    assert not [t for r in table for t,ok in known(promised(r)) if not ok]
+
+# ---- the checks themselves
+
+good = '# A title\n\n> Do something\n\n' + 'word '*600
+broken = [(title, good.replace('# A title', 'A title'), '0 titles'), (title, good+'\n# Another\n', '2 titles'), (title, good.replace('> Do', 'Do'), 'subtitle'),
+    (length, good[:300], 'words'), (length, good*3, 'words'), (filler, good+' It is simply so.', 'simply'), (filler, good+' Just run it.', 'Just'),
+    (links, good+' [x](../nbs/none.ipynb)', 'dead link'), (links, good+' [x](none.md)', 'dead link'), (fenced, good+'\n```python\n1+1\n', 'not closed'),
+    (fenced, good+'\n```python3\n1+1\n```\n', 'python3'), (places, good+' see /ro'+'ot/x.txt', 'path of one machine'), (listed, good, 'not listed')]
+
+@pytest.mark.parametrize('check,page,words', broken, ids=[f'{c.__name__}-{w}' for c,_,w in broken])
+def test_check_complains(check, page, words):
+    file = root/'docs'/'howto'/('index.md' if check is listed else 'page.md')
+    found = list(check(page, file))
+    assert found and words in found[0]
+    assert not any(f(good, root/'docs'/'howto'/'page.md') and list(f(good, root/'docs'/'howto'/'page.md')) for f in checks)
+
+def test_code_that_breaks(tmp_path):
+    with pytest.raises(AssertionError, match='ZeroDivisionError'): run('```python\n1/0\n```\n', tmp_path)
+
+def test_output_that_is_not_printed(tmp_path):
+    page = '```python\nprint("a  b")\n```\n\n```text output\na b\n```\n\n```python\nprint("c")\n```\n\n```text output\n{}\n```\n\n```text\nanything\n```\n'
+    outs,_ = run(page, tmp_path)
+    assert not list(not_printed(page.format('c'), outs))
+    assert len(list(not_printed(page.format('a b'), outs)))==1 # printed, but by another block
+    assert len(list(not_printed('```text output\nx\n```\n', [])))==1
+
+def test_names_that_do_not_exist():
+    assert dict(known('`DataLoaders` `dls.vocab` `learn.tta()` `from_name_re` `ConvLearner` `learn.TTA()`')) == {'DataLoaders':True, 'dls.vocab':True, 'learn.tta':True,
+        'from_name_re':True, 'ConvLearner':False, 'learn.TTA':False}
