@@ -6,7 +6,7 @@ BENCH   := .venv-bench/.ready
 DEPENDS := settings.ini setup.py tools/make_venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lesson test lab export readme bench clean
+.PHONY: help lesson test docs lab export readme bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -16,6 +16,9 @@ lesson: $(DEV) ## run the first lesson, offline unless WHOLEGAME_OFFLINE=0, and 
 
 test: $(DEV) ## run every notebook and every check
 	@.venv/bin/python -m pytest -v -n $(JOBS) --dist worksteal tests
+
+docs: $(DEV) ## make the site in build/site/html from the notebooks as they are saved
+	@.venv/bin/python docs/build.py
 
 lab: $(DEV) ## open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab
