@@ -6,7 +6,7 @@ BENCH   := .venv-bench/.ready
 DEPENDS := settings.ini setup.py tools/make_venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lesson test docs lab export readme bench clean
+.PHONY: help lesson test docs lab export readme students slides bundle bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -23,14 +23,26 @@ docs: $(DEV) ## make the site in build/site/html from the notebooks as they are 
 lab: $(DEV) ## open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab
 
-export: $(DEV) ## write the package and README.md from the notebooks, and clean the notebooks
+export: $(DEV) ## write the package, README.md and the lessons' badges and facts, and clean the notebooks
 	@.venv/bin/nbdev-export
 	@.venv/bin/nbdev-clean
 	@.venv/bin/nbdev-clean --fname course
+	@.venv/bin/python tools/workshop.py facts
 	@.venv/bin/python tools/readme.py
 
 readme: $(DEV) ## write README.md from nbs/index.ipynb
 	@.venv/bin/python tools/readme.py
+
+students: $(DEV) ## make copies of the lessons with blanks for students, in build/students
+	@rm -rf build/students
+	@.venv/bin/python tools/workshop.py students
+
+slides: $(DEV) ## make slides of a lesson whose cells are marked: make slides NB=course/01a_is_it_a_bird.ipynb
+	@test -n "$(NB)" || { echo "Say of which lesson: make slides NB=course/01a_is_it_a_bird.ipynb"; exit 2; }
+	@.venv/bin/python tools/workshop.py slides $(NB)
+
+bundle: $(DEV) ## pack what Kaggle needs without internet, in build/bundle (needs the network once): make bundle WITH="--weights file.pth"
+	@.venv/bin/python tools/workshop.py bundle $(WITH)
 
 bench: $(DEV) $(BENCH) ## do the same work with wholegame and with fastai, in turns, and print a table
 	@.venv/bin/python bench/lesson1.py --fastai .venv-bench/bin/python

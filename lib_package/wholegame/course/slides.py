@@ -89,6 +89,14 @@ def _image(o, cell):
 
 _script = re.compile(r'<(script|style)\b.*?</\1>', re.S)
 
+def _joined(outputs):
+    "Outputs, with what was printed in several goes as one"
+    res = []
+    for o in outputs:
+        if 'text' in o and res and 'text' in res[-1]: res[-1] = {**res[-1], 'text':''.join(res[-1]['text'])+''.join(o['text'])}
+        else: res.append(o)
+    return res
+
 def _output(o, cell, folder, where):
     "One output as HTML"
     data = {k:''.join(v) if isinstance(v, list) else v for k,v in o.get('data', {}).items()}
@@ -107,7 +115,7 @@ def _part(kind, cell, folder, where):
     else:
         code = '\n'.join(l for l in cell['source'].splitlines() if not re.match(r'#\s*\|', l)).strip()
         shown = highlight(code, PythonLexer(), HtmlFormatter(cssclass='code')) if code and marks(cell).get('echo')!='false' else ''
-        body = shown + ''.join(_output(o, cell, folder, where) for o in cell.get('outputs', []))
+        body = shown + ''.join(_output(o, cell, folder, where) for o in _joined(cell.get('outputs', [])))
     if kind=='notes': return f'<aside class="notes">{body}</aside>'
     tall = ' tall' if '<img' in body else ''
     return f'<div class="part{tall}{" fragment" if kind=="fragment" else ""}">{body}</div>'
@@ -132,16 +140,19 @@ _css = '''
 .code, .page pre.out {font-family: "JetBrains Mono", Consolas, Menlo, "DejaVu Sans Mono", monospace; font-size: .68em; line-height: 1.45}
 .code {background: #f3f6f9; border-left: .2em solid #0b5cad; padding: .6em .9em; border-radius: .25em} .code pre {white-space: pre-wrap; font: inherit} .code pre code {all: unset}
 .page pre.out {white-space: pre-wrap; padding: 0 .9em; color: #33404d} .page div.out {padding: 0 .6em; font-size: .8em}
-.picture, .tall p:has(img) {flex: 1 1 0; min-height: 4em; display: flex} .page img {max-width: 100%; max-height: 100%; object-fit: contain; object-position: left; margin: auto 0}
+.picture, .tall p:has(img) {flex: 1 1 0; min-height: 300px; display: flex; align-items: flex-start} .page img {max-width: 100%; max-height: 100%; object-fit: contain; object-position: left top; margin: 0}
 .page table {border-collapse: collapse; font-size: .85em} .page th, .page td {padding: .25em .7em; border-bottom: 1px solid #ccd5de; text-align: left} .page th {color: #10325c}
 .ansi-green-fg {color: #0a7a3f} .ansi-red-fg {color: #b3261e} .ansi-bold {font-weight: 700}
-.reveal .slide-number {background: none; color: #44525f; font-size: 18px} .reveal .progress {color: #e8871e} .reveal .controls {color: #0b5cad}
+.reveal .slide-number {background: none; font-size: 18px; left: 72px; right: auto; bottom: 14px} .reveal .slide-number a {color: #44525f; text-decoration: none}
+.reveal .slides section .fragment {transition: opacity .2s} /* of all properties, as reveal.js has it, would slow down the change of size below */
+.reveal .progress {height: 5px; color: #e8871e} .reveal .controls {color: #0b5cad}
 '''
 
 # %% ../../../nbs/58_course.slides.ipynb #11ce1b7e
 _start = '''
 function fit() {
   const page = Reveal.getCurrentSlide().querySelector('.page')
+  for (const im of page.querySelectorAll('img')) im.style.width = 2*im.naturalWidth + 'px'
   for (let size = 32; size > 16 && page.scrollHeight > page.clientHeight; size -= 1) page.style.fontSize = size + 'px'
 }
 Reveal.on('ready', fit)
