@@ -2,7 +2,7 @@
 import ast, json, os, re, subprocess, sys
 from pathlib import Path
 import pytest
-from pages import root, notebooks, module_order, complaints, foreign, dead_links
+from pages import anchors, complaints, dead_links, foreign, module_order, notebooks, prose_complaints, root
 
 bin = Path(sys.executable).parent
 written_by_hand = '.py .md .toml .ini .in .yml .yaml .sh .css .js .html .txt .cfg'.split()
@@ -47,6 +47,11 @@ def test_page(file):
     found = complaints(file, module_order(notebooks('nbs')))
     if found: pytest.fail(f'{file.relative_to(root)}\n  ' + '\n  '.join(found), pytrace=False)
 
+@pytest.mark.parametrize('file', [f for d in ('howto','explanations') for f in sorted((root/'docs'/d).glob('*.md'))], ids=lambda f: f'{f.parent.name}/{f.stem}')
+def test_prose_page(file):
+    found = prose_complaints(file)
+    if found: pytest.fail(f'{file.relative_to(root)}\n  ' + '\n  '.join(found), pytrace=False)
+
 def test_no_foreign_words():
     "Notebooks have their own check; this one reads everything else"
     found = []
@@ -57,7 +62,7 @@ def test_no_foreign_words():
     assert not found, '\n'.join(found)
 
 def test_links_in_text_files():
-    found = [f'{f.relative_to(root)}: dead link {l}' for f in project_files() if f.suffix=='.md' for l in dead_links(f.read_text(encoding='utf-8'), f.parent)]
+    found = [f'{f.relative_to(root)}: dead link {l}' for f in project_files() if f.suffix=='.md' for l in dead_links(f.read_text(encoding='utf-8'), f.parent, anchors(f))]
     assert not found, '\n'.join(found)
 
 def too_new(file):
