@@ -6,8 +6,9 @@
 __all__ = ['DataLoader', 'show_items', 'DataLoaders']
 
 # %% ../../../nbs/06_data.loaders.ipynb #abc6c31a
-import copy, inspect, warnings
+import inspect, warnings
 from collections import deque
+from copy import copy as shallow_copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
@@ -49,7 +50,7 @@ class DataLoader:
     def __len__(self): return self.n//self.bs if self.drop_last else -(-self.n//self.bs)
     def new(self, **changes):
         "A copy with other settings that shares the data set and what it keeps"
-        res = copy.copy(self)
+        res = shallow_copy(self)
         for k,v in {'batch_tfms': list(self.batch_tfms), **changes}.items(): setattr(res, k, v)
         return res
 
