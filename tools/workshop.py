@@ -39,10 +39,10 @@ def slides(args):
     for f in args.notebook: print(f"Slides: {short(make_slides(f, args.dest or root/'build'/'slides'))}")
 
 def own_wheel(folder):
-    "Build this library's wheel"
-    cmd = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--disable-pip-version-check', '--no-deps', '--no-build-isolation', '--wheel-dir', str(folder), str(root)]
+    "Build this library's wheel, by way of an archive of the sources, so that nothing old lying about gets into it"
+    cmd = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(folder), str(root)]
     r = subprocess.run(cmd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if r.returncode: sys.exit(f'The wheel could not be built:\n{r.stderr[-2000:]}')
+    if r.returncode: sys.exit(f'The wheel could not be built:\n{(r.stdout+r.stderr)[-2000:]}')
     return next(Path(folder).glob('wholegame-*.whl'))
 
 def bundle(args):

@@ -15,12 +15,16 @@ from .notebooks import write_text
 from ..data.external import _below, _sha256
 
 # %% ../../../nbs/57_course.bundles.ipynb #7d4dca90
+def _needs():
+    "Name -> requirement, of what this package needs"
+    return {re.split(r'[^\w.-]', o)[0]:o.split(';')[0].strip() for o in importlib.metadata.requires('wholegame') or [] if 'extra' not in o}
+
 def download_wheels(
     dest:str|Path, # Folder for the wheels
     names:tuple|list=('fastcore','timm'), # Packages that this one needs
 )->list: # The files
     "Fetch wheels of packages that this one needs, in versions it works with, without what they need themselves"
-    needs = {re.split(r'[^\w.-]', o)[0]:o.split(';')[0].strip() for o in importlib.metadata.requires('wholegame') or [] if 'extra' not in o}
+    needs = _needs()
     if unknown := [o for o in names if o not in needs]: raise ValueError(f"wholegame doesn't need {', '.join(unknown)}, but {', '.join(needs)}")
     Path(dest).mkdir(parents=True, exist_ok=True)
     if not names: return []
@@ -32,12 +36,23 @@ def download_wheels(
 # %% ../../../nbs/57_course.bundles.ipynb #beb02bf5
 _install = '''"Install wholegame from the bundle that this file is in, without a network: `python install.py`"
 import os, subprocess, sys
-wheels = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'wheels')
+here = os.path.dirname(os.path.abspath(__file__))
+wheels,others = os.path.join(here, 'wheels'),os.path.join(here, 'requirements.txt')
 env = {**os.environ, 'PIP_NO_INDEX':'1', 'PIP_FIND_LINKS':wheels, 'PIP_DISABLE_PIP_VERSION_CHECK':'1'}
+pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
 ours = [os.path.join(wheels, o) for o in sorted(os.listdir(wheels)) if o.startswith('wholegame-')]
-sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', '--quiet', *ours], env=env))
+todo = ([['-r', others]] if os.path.exists(others) else []) + ([ours] if ours else [])
+sys.exit(max([subprocess.call([*pip, *o], env=env) for o in todo]))
 '''
 
+def _write_script(part):
+    "The script, and what it installs besides our wheel if the host lacks it"
+    write_text(part/'install.py', _install)
+    have = {o.name.split('-')[0].replace('_', '-').lower() for o in (part/'wheels').iterdir()}
+    others = [v for k,v in _needs().items() if k.lower() in have]
+    if others: write_text(part/'requirements.txt', '\n'.join(others)+'\n')
+
+# %% ../../../nbs/57_course.bundles.ipynb #5d1ee0a9
 def _pack(src, to):
     "Copy a file, or a folder as an archive; where it went"
     src = Path(src)
@@ -72,7 +87,7 @@ def make_bundle(
     part = dest.with_name(f'.{uuid.uuid4().hex[:12]}-{dest.name}')
     try:
         for f,sub in [*((o, 'wheels') for o in wheels), *((o, 'weights') for o in weights), *((o, '.') for o in data)]: _pack(f, part/sub)
-        if wheels: write_text(part/'install.py', _install)
+        if wheels: _write_script(part)
         files = _listed(part)
         write_text(part/'dataset-metadata.json', json.dumps(dict(title=dest.name, id=f'{owner}/{dest.name}', licenses=[dict(name='other')]), indent=2)+'\n')
         write_text(part/'manifest.json', json.dumps(dict(bundle='wholegame', files=files), indent=1)+'\n')
