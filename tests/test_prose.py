@@ -5,13 +5,13 @@ A page's ```python blocks are run as one script, offline, in an empty folder. A 
 import os, re, subprocess, sys
 from collections import namedtuple
 import pytest
-from pages import foreign, no_code, root
+from pages import prose_complaints, root
 
 folders = ['howto','explanations']
 files = [f for d in folders for f in sorted((root/'docs'/d).glob('*.md'))]
 Fence = namedtuple('Fence', 'info src line')
 fence = re.compile(r'^(`{3,})([^\n`]*)\n(.*?)^\1[ \t]*$', re.M|re.S)
-limit = 40 # seconds that a page may take on one core of the machine where this was written
+patience = 300 # seconds; a page should take less than 40 on one core
 
 def name(f): return f'{f.parent.name}/{f.stem}'
 def fences(s): return [Fence(m[2].strip(), m[3], s.count('\n', 0, m.start())+1) for m in fence.finditer(s)]
@@ -34,7 +34,7 @@ def run(s, folder):
     work.mkdir()
     env = {**os.environ, 'WHOLEGAME_OFFLINE':'1', 'MPLBACKEND':'Agg', 'PYTHONIOENCODING':'utf-8', 'COLUMNS':'200'}
     for k in 'WHOLEGAME_MIRROR','WHOLEGAME_INPUT': env.pop(k, None)
-    res = subprocess.run([sys.executable, folder/'page.py'], cwd=work, env=env, capture_output=True, text=True, encoding='utf-8', timeout=20*limit)
+    res = subprocess.run([sys.executable, folder/'page.py'], cwd=work, env=env, capture_output=True, text=True, encoding='utf-8', timeout=patience)
     if res.returncode: raise AssertionError(f'{res.stdout[-1500:]}\n{res.stderr[-3000:]}')
     return [o.partition('\n')[2] for o in res.stdout.split(mark)[1:]], res.stderr
 
@@ -55,17 +55,9 @@ def unsaid(s, err):
 
 # ---- reading
 
-def title(s, file):
-    heads = re.findall(r'^# .*', prose(s), re.M)
-    if len(heads)!=1: yield f'{len(heads)} titles (# ), not one'
-    if not re.match(r'# \S.*\n\n> \S.*\n\n', s): yield 'it should begin with a title, an empty line, and a subtitle: > what a reader can do afterwards'
-
 def length(s, file):
     n = len(re.sub(r'^```text.*?^```', '', s, flags=re.M|re.S).split())
     if not is_index(file) and not 500<=n<=1100: yield f'{n} words, not 500 to 1,100'
-
-def filler(s, file):
-    for m in re.finditer(r'\b(simply|obviously|(?<!not )just)\b', no_code(prose(s)), re.I): yield f'"{m[0]}" tells a reader nothing'
 
 def target(file, link):
     "The file a link leads to; pages lie beside nbs/ and course/ on the site, and in docs/ here"
@@ -73,17 +65,11 @@ def target(file, link):
     rel = f.relative_to(root)
     return root/'docs'/rel if rel.parts and rel.parts[0] in folders else f
 
-def links(s, file):
-    for l in re.findall(r'\]\(([^)\s]+)\)', no_code(prose(s))):
-        if not re.match(r'[a-z]+:|#', l) and not target(file, l).exists(): yield f'dead link: {l}'
-
 def fenced(s, file):
     rest = prose(s)
     if '```' in rest: yield 'a block of code is not closed: ' + rest[rest.index('```'):][:40]
     for o in fences(s):
         if o.info not in ('python','text','text output','sh',''): yield f'line {o.line}: a block of "{o.info}"; there are python, text, text output and sh'
-
-def places(s, file): yield from foreign(s)
 
 def listed(s, file):
     "Is every page of a folder in its index?"
@@ -91,12 +77,12 @@ def listed(s, file):
     for o in files:
         if o.parent.name==file.parent.name and not is_index(o) and f']({o.name})' not in s: yield f'{o.name} is not listed'
 
-checks = [title, length, filler, links, fenced, places, listed]
+checks = [length, fenced, listed] # besides those of every page, in pages.py
 
 @pytest.mark.parametrize('file', files, ids=name)
 def test_page(file):
     s = file.read_text(encoding='utf-8')
-    assert not [f'{f.__name__}: {o}' for f in checks for o in f(s, file)]
+    assert not prose_complaints(file) + [f'{f.__name__}: {o}' for f in checks for o in f(s, file)]
 
 # Slow ones first, so that two workers end together
 @pytest.mark.parametrize('file', sorted((o for o in files if '```python' in o.read_text(encoding='utf-8')), key=lambda f: f.parent.name!='howto'), ids=name)
@@ -108,17 +94,15 @@ def test_code(file, tmp_path):
 
 # ---- figures and names
 
-def figures(s): return set(re.findall(r'(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*\d)', re.sub(r'\]\([^)]*\)|`[^`]*`', '', prose(s))))
+def figures(s): return set(re.findall(r'(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)', re.sub(r'\]\([^)]*\)|`[^`]*`', '', prose(s))))
 
 def test_figures_have_a_source():
     "Numbers in 'How it is fast' are in the pages that it links to"
     file = root/'docs'/'explanations'/'how_it_is_fast.md'
     s = file.read_text(encoding='utf-8')
-    sources = ' '.join(target(file, l).read_text(encoding='utf-8') for l in set(re.findall(r'\]\((\.\./[^)]+)\)', s)))
-    small = {str(i) for i in range(4)} | {'255','26','73'}
-    assert not {o for o in figures(s) if o not in sources} - small
-    whole = {float(o) for o in re.findall(r'\| whole lesson \| ([\d.]+) s \| ([\d.]+) s', sources)[0]}
-    assert {round(o) for o in whole}=={26,73}
+    sources = '\n'.join(target(file, l).read_text(encoding='utf-8') for l in set(re.findall(r'\]\((\.\./[^)]+)\)', s)))
+    there = figures(sources) | {str(round(float(o.replace(',', '')))) for o in figures(sources)}
+    assert len(figures(s))>20 and not figures(s) - there
 
 def known(text):
     "Names in backticks that the package should have: [(as written, found?)]"
@@ -144,22 +128,26 @@ def promised(row):
 def test_names_exist():
     table = rows((root/'docs'/'explanations'/'names_old_and_new.md').read_text(encoding='utf-8'))
     assert len(table)>20
-    assert not [t for r in table for t,ok in known(promised(r)) if not ok]
+    assert not [t for r in table for t,ok in known(promised(r)) if not ok and t!='learn.dls'] # made by `Learner` when it starts
 
 # ---- the checks themselves
 
 good = '# A title\n\n> Do something\n\n' + 'word '*600
-broken = [(title, good.replace('# A title', 'A title'), '0 titles'), (title, good+'\n# Another\n', '2 titles'), (title, good.replace('> Do', 'Do'), 'subtitle'),
-    (length, good[:300], 'words'), (length, good*3, 'words'), (filler, good+' It is simply so.', 'simply'), (filler, good+' Just run it.', 'Just'),
-    (links, good+' [x](../nbs/none.ipynb)', 'dead link'), (links, good+' [x](none.md)', 'dead link'), (fenced, good+'\n```python\n1+1\n', 'not closed'),
-    (fenced, good+'\n```python3\n1+1\n```\n', 'python3'), (places, good+' see /ro'+'ot/x.txt', 'path of one machine'), (listed, good, 'not listed')]
+broken = [(length, good[:300], 'words'), (length, good*3, 'words'), (fenced, good+'\n```python\n1+1\n', 'not closed'),
+    (fenced, good+'\n```python3\n1+1\n```\n', 'python3'), (listed, good, 'not listed')]
 
 @pytest.mark.parametrize('check,page,words', broken, ids=[f'{c.__name__}-{w}' for c,_,w in broken])
 def test_check_complains(check, page, words):
-    file = root/'docs'/'howto'/('index.md' if check is listed else 'page.md')
-    found = list(check(page, file))
+    file = root/'docs'/'howto'/'page.md'
+    found = list(check(page, file.with_name('index.md') if check is listed else file))
     assert found and words in found[0]
-    assert not any(f(good, root/'docs'/'howto'/'page.md') and list(f(good, root/'docs'/'howto'/'page.md')) for f in checks)
+    assert not [o for f in checks for o in f(good, file)]
+
+@pytest.mark.parametrize('page,words', [('A title\n', 'title'), (good+'\n\n# Another\n', '2 titles'), (good.replace('> Do', 'Do'), 'subtitle'), (good+' It is simply so.', 'simply'),
+    (good+' [x](../nbs/none.ipynb)', 'dead link'), (good+' see /ro'+'ot/x.txt', 'path of one machine')], ids=lambda o: o if len(o)<30 else 'page')
+def test_page_complains(page, words, tmp_path):
+    (tmp_path/'page.md').write_text(page, encoding='utf-8')
+    assert any(words in o for o in prose_complaints(tmp_path/'page.md'))
 
 def test_code_that_breaks(tmp_path):
     with pytest.raises(AssertionError, match='ZeroDivisionError'): run('```python\n1/0\n```\n', tmp_path)
