@@ -85,11 +85,10 @@ from pathlib import Path
 from wholegame.data.samples import make_sample
 from wholegame.vision.models import _weight_files
 from torchvision.models import resnet18
-tmp, weights, data = map(Path, sys.argv[1:])
-made = make_sample('mnist_tiny.tgz', tmp/'mnist_tiny')
-with tarfile.open(data/'mnist_tiny.tgz', 'w:gz') as t: t.add(made, 'mnist_tiny')
+folder = Path(sys.argv[1])
+with tarfile.open(folder/'mnist_tiny.tgz', 'w:gz') as t: t.add(make_sample('mnist_tiny.tgz', folder/'drawn'), 'mnist_tiny')
 torch.manual_seed(1)
-torch.save(resnet18().state_dict(), weights/_weight_files('torchvision', 'resnet18')[0])
+torch.save(resnet18().state_dict(), folder/_weight_files('torchvision', 'resnet18')[0])
 '''
 
 probe = '''import os, socket, wholegame
@@ -119,17 +118,27 @@ def contents(folder):
 def lock(folder, lock=True):
     for f in [folder, *folder.rglob('*')]: f.chmod((0o555 if f.is_dir() else 0o444) if lock else (0o755 if f.is_dir() else 0o644))
 
-def make_kaggle(exe, folder, place):
-    "A tree like Kaggle's in `folder`, with weights and an archive attached under `place`; returns the variables of its processes"
+def make_attached(exe, folder):
+    "What people attach, in `folder`: a drawn data set's archive, and weights, random ones under the name of the published"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    sh(exe, '-c', attach, folder, cwd=folder, env={**os.environ, 'PYTHONPATH':''})
+    shutil.rmtree(folder/'drawn')
+    return folder
+
+def make_kaggle(attached, folder, place):
+    "A tree like Kaggle's in `folder`, with what is in `attached` under `place`; returns the variables of its processes"
     if folder.exists(): lock(folder, False); shutil.rmtree(folder)
     inputs, extra = folder/'kaggle'/'input', folder/'guard'
-    weights, data = (inputs/places[place].format(name=o) for o in ('our-weights','mnist-of-ours'))
-    for d in weights, data, folder/'kaggle'/'working', folder/'home', folder/'tmp', extra: d.mkdir(parents=True)
+    for d in folder/'kaggle'/'working', folder/'home', folder/'tmp', extra: d.mkdir(parents=True)
+    for f in attached.iterdir():
+        dest = inputs/places[place].format(name=f'our-{f.suffix[1:]}')
+        dest.mkdir(parents=True)
+        shutil.copy(f, dest)
     (extra/'sitecustomize.py').write_text(guard)
     keep = {k:v for k,v in os.environ.items() if k in ('PATH','LANG','LC_ALL','OMP_NUM_THREADS','LD_LIBRARY_PATH')}
     env = {**keep, 'HOME':str(folder/'home'), 'TMPDIR':str(folder/'tmp'), 'WHOLEGAME_INPUT':str(inputs), 'WHOLEGAME_OFFLINE':'1', 'PYTHONPATH':str(extra),
-        'KAGGLE_KERNEL_RUN_TYPE':'Batch', 'JUPYTER_PREFER_ENV_PATH':'1', 'PYTHONNOUSERSITE':'1'}
-    sh(exe, '-c', attach, folder/'tmp', weights, data, env={**env, 'WHOLEGAME_INPUT':str(folder/'none')}, cwd=folder/'kaggle'/'working')
+        'KAGGLE_KERNEL_RUN_TYPE':'Batch', 'JUPYTER_PREFER_ENV_PATH':'1', 'PYTHONNOUSERSITE':'1', 'PYDEVD_DISABLE_FILE_VALIDATION':'1'}
     lock(inputs)
     return env
 
@@ -186,11 +195,11 @@ def say(s, log=[]): print(s, flush=True); log.append(s); return log
 
 def try_host(host, exe, files, build):
     "Rows of the table for one host; returns how many failed"
-    n = 0
+    n, attached = 0, make_attached(exe, build/f'{host}-attached')
     for i,place in enumerate(places):
         folder = build/f'{host}-kaggle-{i}'
         for f in files:
-            env, start = make_kaggle(exe, folder, place), time.time()
+            env, start = make_kaggle(attached, folder, place), time.time()
             wrong = run_lesson(exe, f, folder, env)
             say(row(host, place, f.stem, 'FAILED' if wrong else 'passed', f'{time.time()-start:.0f}'))
             if wrong: print('    '+'\n    '.join(wrong.splitlines()[-40:]), flush=True)
