@@ -6,7 +6,7 @@ BENCH   := .venv-bench/.ready
 DEPENDS := settings.ini setup.py tools/make_venv.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lesson test docs lab export readme students slides bundle bench clean
+.PHONY: help lesson test docs lab export readme students slides bundle hosts bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -43,6 +43,9 @@ slides: $(DEV) ## make slides of a lesson whose cells are marked: make slides NB
 
 bundle: $(DEV) ## pack what Kaggle needs without internet, in build/bundle (needs the network once): make bundle WITH="--weights file.pth"
 	@.venv/bin/python tools/workshop.py bundle $(WITH)
+
+hosts: $(DEV) ## run the lessons as Kaggle runs them, with the oldest and the newest versions (downloads gigabytes, once)
+	@.venv/bin/python tools/hosts.py
 
 bench: $(DEV) $(BENCH) ## do the same work with wholegame and with fastai, in turns, and print a table
 	@.venv/bin/python bench/lesson1.py --fastai .venv-bench/bin/python

@@ -1,6 +1,6 @@
 """Run lessons as Kaggle runs them, with the oldest and the newest versions we support: `python tools/hosts.py [--hosts old,new] [NOTEBOOK ...]`
 
-Each host is a virtual environment in build/hosts with our wheel in it, never the source tree: `old` has the lower bounds of
+Each host is a virtual environment in .venv-hosts with our wheel in it, never the source tree: `old` has the lower bounds of
 settings.ini, `new` the newest of everything. Installing them downloads gigabytes, once. Each lesson runs alone in the working folder
 of a simulated Kaggle: inputs attached under each of the two layouts, read-only, and no network. Prints a table and writes it to
 build/hosts/table.md. Standard library only, but for what runs inside a host.
@@ -57,8 +57,8 @@ def make_env(host, folder, wheel):
 
 # ---- the simulated Kaggle
 
-guard = '''"""Loaded by every Python of a simulated host: no network, and nothing is written among the inputs"""
-import errno, os, socket, sys
+guard = r'''"""Loaded by every Python of a simulated host: no network, and nothing is written among the inputs"""
+import errno, os, re, socket, sys
 inputs = os.path.realpath(os.environ['WHOLEGAME_INPUT'])
 writing = os.O_WRONLY|os.O_RDWR|os.O_CREAT|os.O_TRUNC|os.O_APPEND
 changing = {'os.mkdir','os.remove','os.rename','os.rmdir','os.symlink','os.link','os.truncate','os.chmod','os.chown','os.utime'}
@@ -69,13 +69,14 @@ def is_input(p):
     except TypeError: return False # an open file, or an argument that is no path
 
 def is_here(host): return host in here or str(host).startswith('127.')
+def is_number(host): return bool(re.fullmatch(r'[\d.]+|[\da-f:]*:[\da-f:.]*', str(host)))
 
 def refuse(event, args):
     if event=='open' and isinstance(args[2], int) and args[2] & writing and is_input(args[0]): raise OSError(errno.EROFS, 'Read-only file system', args[0])
     if event in changing and any(is_input(o) for o in args[:2]) and not (event=='os.mkdir' and os.path.exists(args[0])):
         raise OSError(errno.EROFS, 'Read-only file system', args[0])
     if event in ('socket.connect','socket.sendto') and isinstance(args[1], tuple) and not is_here(args[1][0]): raise OSError(errno.ENETUNREACH, 'Network is unreachable')
-    if event in ('socket.getaddrinfo','socket.gethostbyname') and not is_here(args[0]): raise socket.gaierror(socket.EAI_AGAIN, 'Temporary failure in name resolution')
+    if event in ('socket.getaddrinfo','socket.gethostbyname') and not (is_here(args[0]) or is_number(args[0])): raise socket.gaierror(socket.EAI_AGAIN, 'Temporary failure in name resolution')
 
 sys.addaudithook(refuse)
 '''
@@ -211,16 +212,17 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('notebooks', nargs='*', type=Path, help='default: every lesson in course/')
     p.add_argument('--hosts', default='old,new', help='old, new, or both')
-    p.add_argument('--build', type=Path, default=root/'build'/'hosts', help='where environments and trees are made')
+    p.add_argument('--envs', type=Path, default=root/'.venv-hosts', help='where the environments are kept')
+    p.add_argument('--build', type=Path, default=root/'build'/'hosts', help='where lessons run, and the table is written')
     a = p.parse_args()
     files = [f.resolve() for f in a.notebooks] or [f for f in sorted((root/'course').glob('*.ipynb')) if f.name[0] not in '._']
-    hosts, build = a.hosts.split(','), a.build.resolve()
+    hosts, envs, build = a.hosts.split(','), a.envs.resolve(), a.build.resolve()
     if bad := [h for h in hosts if h not in ('old','new')]: sys.exit(f"There is no host '{bad[0]}', only old and new")
     wheel = make_wheel(build/'wheel')
     exes = {}
     for h in hosts:
-        print(f'Installing {h} into {build/h} (gigabytes, the first time) ...', flush=True)
-        exes[h] = make_env(h, build/h, wheel)
+        print(f'Installing {h} into {envs/h} (gigabytes, the first time) ...', flush=True)
+        exes[h] = make_env(h, envs/h, wheel)
         print(f'  {h}: ' + ', '.join(f'{k} {v}' for k,v in versions(exes[h]).items()), flush=True)
     print()
     say(row('host', 'inputs', 'lesson', 'result', 'seconds')); log = say(row(*['---']*5))
