@@ -1,6 +1,7 @@
 """One notebook or page of the repository -> one page of the site."""
 import ast, json, re, sys
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -93,35 +94,42 @@ def code(cell, marks, exported):
 
 def dropped(marks): return bool({'hide','default_exp'} & marks.keys())
 
+def assigned(s, module):
+    "Exported names that a cell gives to something: another name for a function, a constant"
+    exports = getattr(import_module(module), '__all__', ()) if module else ()
+    return [t.id for o in ast.parse(s).body if isinstance(o, ast.Assign) for t in o.targets if isinstance(t, ast.Name) and t.id in exports]
+
+def documented(name): return not name.split('.')[-1].startswith('__')
+
 def converted(nb, file):
-    "Cells of the page"
+    "(module, cells) of the page: what is exported is described first, and its code comes folded after it"
     nb = NBProcessor(nb=nb, procs=[add_show_docs, hide_line, strip_ansi, clean_magics], rm_directives=False, process=True).nb
-    module,out = module_of(nb.cells),[]
+    module,out,entries,folded,names = module_of(nb.cells),[],[],[],[]
+    def flush():
+        out.extend(nbformat.v4.new_markdown_cell(entry(o, module)) for o in entries)
+        if folded: out.append(code(nbformat.v4.new_code_cell('\n\n'.join(folded)), {}, True))
+        entries.clear(); folded.clear()
     for c in nb.cells:
         marks = dict(directive.findall(c.source)) if c.cell_type=='code' else {}
+        if getattr(c, 'has_sd', False): names.append(c.source[len('show_doc('):-1]); continue
+        entries.extend(filter(documented, reversed(names)) if folded else [])
+        names = []
+        if dropped(marks) or not c.source.strip() or ('export' in marks and imports_only(c.source)): continue
+        if 'export' in marks:
+            if entries: flush()
+            names = list(reversed(assigned(c.source, module)))
+            folded.append(directive.sub('', c.source).strip('\n')); continue
+        flush()
         if c.cell_type=='markdown': out.append(nbformat.v4.new_markdown_cell(markdown(c.source, file, module)))
-        elif getattr(c, 'has_sd', False): out.append(nbformat.v4.new_markdown_cell(entry(c.source[len('show_doc('):-1], module)))
-        elif dropped(marks) or not c.source.strip(): continue
-        elif 'export' in marks and imports_only(c.source): continue
-        else:
-            new = nbformat.v4.new_code_cell(c.source, outputs=[nbformat.from_dict(dict(o)) for o in c.get('outputs', [])])
-            out.append(code(new, marks, 'export' in marks))
-    return module,in_order(out)
+        else: out.append(code(nbformat.v4.new_code_cell(c.source, outputs=[nbformat.from_dict(dict(o)) for o in c.get('outputs', [])]), marks, False))
+    entries.extend(filter(documented, reversed(names)) if folded else [])
+    flush()
+    return module,out
 
 def imports_only(s):
     try: body = ast.parse(s).body
     except SyntaxError: return False
     return bool(body) and all(isinstance(o, (ast.Import,ast.ImportFrom)) for o in body)
-
-def in_order(cells):
-    "What a function does before the code that does it"
-    res = []
-    for c in cells:
-        at = len(res)
-        if c.cell_type=='markdown' and c.source.startswith('<a id='):
-            while at and res[at-1].cell_type=='code' and 'hide-input' in res[at-1].metadata.get('tags', []): at -= 1
-        res.insert(at, c)
-    return res
 
 def page_of(file, src, rel=None):
     "Write the page of a notebook or Markdown file under `src`"

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from fastcore.docments import docments
 
-from names import link_type
+from names import link, link_type
 
 empty = inspect._empty
 
@@ -47,11 +47,18 @@ def signature(o):
         res.append(s if p.default is empty else f'{s}={default(p.default)}')
     return f"({', '.join(res)})"
 
+def class_name(c):
+    "A class as people write it"
+    import torch
+    homes = {'torch.nn': torch.nn, 'torch': torch, 'torch.optim': torch.optim}
+    return next((f'{k}.{c.__name__}' for k,m in homes.items() if getattr(m, c.__name__, None) is c), c.__name__)
+
 def annotation(a):
     "A type in words"
     if a is empty or a is None: return ''
     if isinstance(a, str): return a
-    return a.__name__ if inspect.isclass(a) and not getattr(a, '__args__', None) else re.sub(r'\b(typing|collections\.abc|pathlib|builtins)\.', '', str(a))
+    if inspect.isclass(a) and not getattr(a, '__args__', None): return class_name(a)
+    return re.sub(r'\b(typing|collections\.abc|pathlib|builtins)\.', '', str(a))
 
 def cell(s): return ' '.join(str(s).split()).replace('|', r'\|')
 
@@ -75,10 +82,11 @@ def table(f, module):
         except (ValueError,TypeError): return ''
     args,back = [r for r in rs if r[0]!='return'],[r for r in rs if r[0]=='return']
     if not any(r[3] or r[1] for r in rs): return ''
-    lines = ['| | type | default | |', '|---|---|---|---|']
-    lines += [f"| `{n}` | {link_type(cell(t), module)} | {f'`{cell(d)}`' if d else ''} | {cell(w)} |" for n,t,d,w in args]
-    lines += [f"| *returns* | {link_type(cell(t), module)} | | {cell(w)} |" for n,t,d,w in back]
-    return '\n'.join(lines)
+    cols = [['argument', *(f'`{r[0]}`' for r in args), *('*returns*' for r in back)], ['type', *(link_type(cell(r[1]), module) for r in args+back)],
+        ['default', *(f'`{cell(r[2])}`' if r[2] else '' for r in args+back)], ['what it is', *(cell(r[3]) for r in args+back)]]
+    cols = [c for c in cols if any(c[1:])]
+    head,*body = zip(*cols)
+    return '\n'.join('| '+' | '.join(r)+' |' for r in [head, ['---']*len(cols), *body])
 
 def source_url(o):
     from wholegame.core import _source_url
@@ -121,10 +129,17 @@ def events(cls, module):
     "Anchors of the methods that a class has in its body: `doc` may be asked about each"
     return [f.__qualname__.lower() for f in map(plain, vars(cls).values()) if inspect.isfunction(f) and f.__module__==module]
 
+def value(o):
+    "A constant in words"
+    text = repr(sorted(o) if isinstance(o, (set,frozenset)) else o)
+    return f'`{text}`' if len(text)<300 and not text.startswith('<') else doc_of(type(o))
+
 @lru_cache(None)
 def entry(name, module):
     "Markdown of one exported name"
     o,full,kind = find(name, module)
+    if '.' not in name and kind!='data' and o.__name__!=name: return block('data', full, o, f'Another name for {link(o.__name__)}.', [name.lower()])
+    if kind=='data': return block('data', full, o, value(o), [name.lower()])
     body = doc_of(o)+'\n\n'
     if kind=='class':
         init = vars(o).get('__init__')

@@ -8,11 +8,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from adapt import page_of, root
-from parts import write_parts, write_llms
+from parts import with_slides, write_parts, write_llms
 
 def sources(src):
     "Everything that Sphinx reads, in the layout of the repository"
-    shutil.rmtree(src, ignore_errors=True)
     for d in 'nbs','course':
         for f in sorted((root/d).glob('*.ipynb')):
             if f.name[0] not in '._': page_of(f, src)
@@ -25,13 +24,22 @@ def sources(src):
         for f in sorted((src/d).glob('*.md')): page_of(f, src, f.relative_to(src))
     write_parts(src)
 
+def copies(html):
+    "Beside the pages: lessons as students open them, and decks of those that are marked for presenting"
+    from wholegame.course import make_copies, make_slides
+    from conf import documentation, repository
+    make_copies(root/'course', html/'course', documentation, f'{repository}/raw/main')
+    for f in with_slides(): make_slides(f, html/'slides')
+
 def main(out=root/'build'/'site', quiet=True):
     start,src,html = time.time(),out/'src',out/'html'
+    shutil.rmtree(out, ignore_errors=True)
     sources(src)
     cmd = [sys.executable, '-m', 'sphinx', '-b', 'html', '-c', root/'docs', '-d', out/'doctrees', '-W', '--keep-going', '-j', '2', *(['-q'] if quiet else []), src, html]
     res = subprocess.run([str(o) for o in cmd])
     if res.returncode: sys.exit('The site has warnings or errors: see above.')
     write_llms(src, html)
+    copies(html)
     print(f'{len(list(html.rglob("*.html")))} pages in {time.time()-start:.0f} s: {html.relative_to(root) if html.is_relative_to(root) else html}/index.html')
 
 if __name__=='__main__': main(*map(Path, sys.argv[1:2]))

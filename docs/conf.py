@@ -73,9 +73,13 @@ def buttons(page):
     slug = repository.removeprefix('https://github.com/')
     if not f.exists(): return [('View source', f'{repository}/blob/main/{md.relative_to(root)}'), ('Edit this page', f'{repository}/edit/main/{md.relative_to(root)}')] if md.exists() else []
     rel = f.relative_to(root).as_posix()
-    branch = 'gh-pages' if f.parent.name=='course' else 'main'
-    return [('Open in Kaggle', f'https://kaggle.com/kernels/welcome?src={repository}/blob/{branch}/{rel}'), ('Open in Colab', f'https://colab.research.google.com/github/{slug}/blob/{branch}/{rel}'),
-        ('View source', f'{repository}/blob/main/{rel}'), ('Edit this page', f'{repository}/edit/main/{rel}')]
+    lesson = f.parent.name=='course'
+    branch = 'gh-pages' if lesson else 'main'
+    colab = f'https://colab.research.google.com/github/{slug}/blob/{branch}'
+    res = [('Open in Kaggle', f'https://kaggle.com/kernels/welcome?src={repository}/blob/{branch}/{rel}'), ('Open in Colab', f'{colab}/{rel}')]
+    if lesson: res += [('Code only, in Colab', f'{colab}/course/clean/{f.name}')]
+    if lesson and '"slide_type"' in f.read_text(encoding='utf-8'): res += [('Slides', f'../slides/{f.stem}.html')]
+    return res + [('View source', f'{repository}/blob/main/{rel}'), ('Edit this page', f'{repository}/edit/main/{rel}')]
 
 def math(display):
     "A visitor that writes a formula as MathML"

@@ -14,6 +14,7 @@ def title(f):
     return head[1],sub[1] if sub else ''
 
 def lessons(): return [f for f in sorted((root/'course').glob('*.ipynb')) if f.name[0] not in '._']
+def with_slides(): return [f for f in lessons() if '"slide_type"' in f.read_text(encoding='utf-8')]
 def library(): return [f for f in sorted((root/'nbs').glob('[0-9]*.ipynb'))]
 def prose(d): return sorted(f for f in (root/'docs'/d).glob('*.md') if f.name!='index.md')
 
