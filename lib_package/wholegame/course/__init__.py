@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check', 'blank_answer', 'clean_copy', 'make_copies', 'student_copy', 'Exercise', 'exercises', 'unproved', 'badges',
-           'first_cell', 'kernel_metadata', 'read_facts', 'set_facts', 'write_course', 'marks', 'name_of',
+           'first_cell', 'kernel_metadata', 'read_facts', 'set_facts', 'write_course', 'as_python', 'marks', 'name_of',
            'notebook_text', 'read_notebook', 'title_of', 'write_text', 'Question', 'quiz', 'gv', 'find_bundle',
            'make_bundle', 'verify_bundle', 'download_wheels', 'make_slides', 'read_slides']
 
@@ -15,7 +15,7 @@ from .checks import check
 from .copies import blank_answer, clean_copy, make_copies, student_copy
 from .exercises import Exercise, exercises, unproved
 from .facts import badges, first_cell, kernel_metadata, read_facts, set_facts, write_course
-from .notebooks import marks, name_of, notebook_text, read_notebook, title_of, write_text
+from .notebooks import as_python, marks, name_of, notebook_text, read_notebook, title_of, write_text
 from .quizzes import Question, quiz
 
 # %% ../../../nbs/59_course.ipynb #a749fa3e
@@ -27,5 +27,5 @@ def __getattr__(name):
     return getattr(import_module(_later[name]), name)
 
 _all_ = ['check', 'blank_answer', 'clean_copy', 'make_copies', 'student_copy', 'Exercise', 'exercises', 'unproved', 'badges', 'first_cell', 'kernel_metadata',
-    'read_facts', 'set_facts', 'write_course', 'marks', 'name_of', 'notebook_text', 'read_notebook', 'title_of', 'write_text', 'Question', 'quiz',
+    'read_facts', 'set_facts', 'write_course', 'as_python', 'marks', 'name_of', 'notebook_text', 'read_notebook', 'title_of', 'write_text', 'Question', 'quiz',
     'gv', 'find_bundle', 'make_bundle', 'verify_bundle', 'download_wheels', 'make_slides', 'read_slides']

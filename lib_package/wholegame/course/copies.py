@@ -9,7 +9,7 @@ __all__ = ['blank_answer', 'student_copy', 'clean_copy', 'make_copies']
 import ast, os, re, shutil
 from pathlib import Path
 
-from .notebooks import marks, name_of, notebook_text, read_notebook, write_text
+from .notebooks import as_python, marks, name_of, notebook_text, read_notebook, write_text
 
 # %% ../../../nbs/54b_course.copies.ipynb #76a14528
 _you = re.compile(r'[ \t]*#[ \t]*<-[ \t]*you[ \t]*$', re.M)
@@ -52,8 +52,8 @@ def blank_answer(
 
 # %% ../../../nbs/54b_course.copies.ipynb #6a978e71
 def _parses(code):
-    "Can Python read this cell, shell lines and magics aside?"
-    try: return bool(ast.parse('\n'.join('pass' if l.lstrip()[:1] in ('%','!') else l for l in code.splitlines())))
+    "Can Python read this cell?"
+    try: return bool(ast.parse(as_python(code)))
     except SyntaxError: return False
 
 def _blanked(code, where):

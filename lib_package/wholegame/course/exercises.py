@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .copies import _you
-from .notebooks import marks, read_notebook
+from .notebooks import as_python, marks, read_notebook
 
 # %% ../../../nbs/55a_course.exercises.ipynb #a44e27fb
 class Exercise(NamedTuple):
@@ -24,7 +24,7 @@ class Exercise(NamedTuple):
 
 def _tree(code):
     "The syntax of a cell; shell lines and magics become nothing"
-    try: return ast.parse('\n'.join('pass' if l.lstrip()[:1] in ('%','!') else l for l in code.splitlines()))
+    try: return ast.parse(as_python(code))
     except SyntaxError: return ast.parse('')
 
 def _root(o):

@@ -78,7 +78,7 @@ def first_cell(
     text = nb['cells'][0]['source'] if nb['cells'] else ''
     head = re.match(r'(# .+)\n+(> .+(?:\n> .+)*)', text)
     if not head: raise ValueError(f"{name_of(file)}: the first cell should start with `# Title`, an empty line and `> what it promises`, not with {text[:40]!r}")
-    f = read_facts(nb)
+    f = read_facts(file)
     table = ['| time | GPU | internet | comes after |', '|---|---|---|---|', f"| {f['time']} | {f['gpu']} | {f['internet']} | {_after(file, f['after'])} |"]
     rest = re.sub(r'\n{3,}', '\n\n', _old.sub('', text[head.end():])).strip()
     return '\n\n'.join([head[1], head[2], badges(file.stem), '\n'.join(table), *([rest] if rest else [])])
