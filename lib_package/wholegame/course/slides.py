@@ -53,7 +53,10 @@ _math = re.compile(r'(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|(?<![\\\w$])\$(?=\S)([^
 def _embed(src, cell, folder, where):
     "A picture as part of the page"
     if src.startswith('data:'): return src
-    if src.startswith('attachment:'): return next(f'data:{k};base64,{"".join(v)}' for k,v in cell['attachments'][src[11:]].items())
+    if src.startswith('attached:'):
+        kinds = cell.get('attachments', {}).get(src[9:])
+        if not kinds: raise FileNotFoundError(f"{where}: the cell has no attachment '{src[9:]}'")
+        return next(f'data:{k};base64,{"".join(v)}' for k,v in kinds.items())
     if re.match(r'[a-z]+:', src): raise ValueError(f"{where}: the picture {src} is on the network, and a deck has to open without. Save it beside the lesson.")
     if not (folder/src).is_file(): raise FileNotFoundError(f"{where}: there is no picture '{src}' beside the lesson")
     return f"data:{guess_type(src)[0]};base64,{b64encode((folder/src).read_bytes()).decode()}"
@@ -71,7 +74,7 @@ def _markdown(cell, folder, where):
         if m[1]: return m[0]
         found.append(to_mathml(m[2] or m[3], display='block' if m[2] else 'inline'))
         return f'\ue000{len(found)-1}\ue001'
-    page = to_html(_math.sub(keep, _old.sub('', cell['source'])))
+    page = to_html(_math.sub(keep, _old.sub('', cell['source'])).replace('](attachment:', '](attached:')) # nbconvert doesn't know this cell's
     page = re.sub(r'<a class="anchor-link".*?</a>', '', page)
     page = re.sub(r'(<a [^>]*\bhref=")([^"]+)', lambda m: m[1]+_on_site(m[2]), page)
     page = re.sub(r'\ue000(\d+)\ue001', lambda m: found[int(m[1])], page)
