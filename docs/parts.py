@@ -16,7 +16,11 @@ def title(f):
 def lessons(): return [f for f in sorted((root/'course').glob('*.ipynb')) if f.name[0] not in '._']
 def with_slides(): return [f for f in lessons() if '"slide_type"' in f.read_text(encoding='utf-8')]
 def library(): return [f for f in sorted((root/'nbs').glob('[0-9]*.ipynb'))]
-def prose(d): return sorted(f for f in (root/'docs'/d).glob('*.md') if f.name!='index.md')
+def prose(d):
+    "Pages of a part, in the order in which its first page names them"
+    text = (root/'docs'/d/'index.md').read_text(encoding='utf-8')
+    fs = [f for f in sorted((root/'docs'/d).glob('*.md')) if f.name!='index.md']
+    return sorted(fs, key=lambda f: text.find(f'({f.name}') if f'({f.name}' in text else len(text))
 
 def tree(names, caption='', hidden=True):
     opts = [':hidden:']*hidden + ([f':caption: {caption}'] if caption else [])

@@ -6,18 +6,19 @@
 __all__ = ['quick_imports']
 
 # %% ../../nbs/00a_imports.ipynb #744e3b27
-import gc
+import atexit, gc
 from contextlib import contextmanager
 
 # %% ../../nbs/00a_imports.ipynb #e02a6c6f
 @contextmanager
 def quick_imports():
-    "Put off garbage collection for the imports inside, and take them for lasting afterwards"
+    "Put off garbage collection for the imports inside, and take what they made for lasting afterwards"
     was = gc.isenabled()
+    if was: gc.collect()
     gc.disable()
     try: yield
     finally:
         if was and not gc.get_freeze_count():
             gc.freeze()
-            gc.unfreeze()
+            atexit.register(gc.unfreeze)
         if was: gc.enable()
