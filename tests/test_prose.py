@@ -32,7 +32,7 @@ def run(s, folder):
     (folder/'page.py').write_text(script(s), encoding='utf-8')
     work = folder/'empty'
     work.mkdir()
-    env = {**os.environ, 'WHOLEGAME_OFFLINE':'1', 'MPLBACKEND':'Agg', 'PYTHONIOENCODING':'utf-8', 'COLUMNS':'200'}
+    env = {**os.environ, 'WHOLEGAME_OFFLINE':'1', 'MPLBACKEND':'Agg', 'PYTHONIOENCODING':'utf-8', 'OMP_NUM_THREADS':'1'}
     for k in 'WHOLEGAME_MIRROR','WHOLEGAME_INPUT': env.pop(k, None)
     res = subprocess.run([sys.executable, folder/'page.py'], cwd=work, env=env, capture_output=True, text=True, encoding='utf-8', timeout=patience)
     if res.returncode: raise AssertionError(f'{res.stdout[-1500:]}\n{res.stderr[-3000:]}')
