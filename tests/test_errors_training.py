@@ -106,6 +106,10 @@ def test_weights_cannot_be_downloaded(dls, monkeypatch, tmp_path):
     torch.hub.set_dir(str(tmp_path/'hub'))
     try:
         with raises((RuntimeError,FileNotFoundError,OSError), 'resnet18-f37072fd.pth', 'pretrained=False'): vision_learner(dls, resnet18)
+        tries = []
+        monkeypatch.setattr(socket, 'getaddrinfo', lambda *a, **k: tries.append(a) or no_network())
+        with raises(RuntimeError, 'weights of resnet26t', 'pretrained=False', 'name resolution'): vision_learner(dls, 'resnet26t')
+        assert len(tries)==1 # asked once, not for a minute
     finally: torch.hub._hub_dir = None
 
 

@@ -7,10 +7,12 @@ __all__ = ['model_stats', 'create_body', 'ConcatPool', 'MeanPool', 'SigmoidRange
            'vision_model', 'model_from_desc', 'resnet18', 'resnet34', 'resnet50', 'models']
 
 # %% ../../../nbs/23_vision.models.ipynb #ed659e00
-import inspect, math, os, re, sys
+import inspect, math, os, re, socket, sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
@@ -231,9 +233,18 @@ def _local_weights(source, name):
     "A file of weights on this computer, or None"
     return next((f for o in _weight_files(source, name) if (f := find_weights(o))), None) or _hub_file(source, name)
 
+# %% ../../../nbs/23_vision.models.ipynb #5b20408e
+def _ask_network():
+    "Raise at once if Hugging Face's host doesn't answer; behind a proxy that can't be asked"
+    from huggingface_hub import constants
+    url = urlsplit(constants.ENDPOINT)
+    if not getproxies(): socket.create_connection((url.hostname, url.port or (80 if url.scheme=='http' else 443)), timeout=6).close()
+
 def _download_timm(name, n_in, args):
     "Weights by timm's own loader, which checks and caches them"
-    try: return _make_timm(name, n_in, args, pretrained=True).state_dict()
+    try:
+        _ask_network()
+        return _make_timm(name, n_in, args, pretrained=True).state_dict()
     except Exception as e: # each of the libraries below it has its own errors for a missing network
         raise RuntimeError(f"Can't download the weights of {name} ({type(e).__name__}: {str(e).partition(chr(10))[0]}). "
             f"Put {_weight_files('timm', name)[0]} in ~/.cache/torch/hub/checkpoints, or give pretrained=a file of weights, or pretrained=False.") from e
