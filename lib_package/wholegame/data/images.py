@@ -165,7 +165,9 @@ def _shrink(im, max_size, resample):
     im.draft(None, size) # a JPEG decodes straight to a half, a quarter or an eighth
     if im.mode in ('P','1'): im = im.convert('L' if im.mode=='1' else 'RGBA' if 'transparency' in im.info else 'RGB')
     if im.mode=='CMYK': im = im.convert('RGB')
-    return ImageOps.exif_transpose(im.resize(size, resample, reducing_gap=2.))
+    deep = im.mode=='I;16' # 16 bits, which Pillow before 11 can't mix
+    res = (im.convert('I') if deep else im).resize(size, resample, reducing_gap=2.)
+    return ImageOps.exif_transpose(res.convert('I;16') if deep else res)
 
 def _write_small(file, part, max_size, resample):
     "Write `file` to `part` if it is too large: was it?"
