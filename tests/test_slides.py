@@ -26,8 +26,8 @@ def printed(s): return dict(output_type='stream', name='stdout', text=s)
 cells = [cell('markdown', '# Small deck\n\n> Try it', 'slide'), cell('markdown', 'Nobody sees this.'),
     cell('markdown', '## Second\n\nA formula $x_1*y_2*z$, code `$HOME`, and $5 or $6.', 'slide'), cell('code', '#| fig-alt: A red block\n1 < 2', 'fragment', printed('a\n'), printed('b\n'), display(image_png=png())),
     cell('code', 'hidden_by_echo\n#| echo: false', '-', display(text_html='<table><tr><td>cell</td></tr></table><script>alert(1)</script>')), cell('markdown', 'Say hello', 'notes'),
-    cell('markdown', '## Below', 'subslide'), cell('code', '#| hide\nsecret = 1', 'fragment'), cell('markdown', 'Left out', 'skip'),
-    cell('markdown', '## Third\n\n'+'Much to say. '*120, 'slide'), cell('code', '\n'.join(f'line_{i} = {i}' for i in range(8)), '-')]
+    cell('markdown', '## Below', 'subslide'), cell('code', '#| hide\ntop_secret = 1', 'fragment'), cell('markdown', 'Left out', 'skip'),
+    cell('markdown', '## Third\n\n'+'Much to say. '*120, 'slide'), cell('code', '\n'.join(f'line_{i} = {i}' for i in range(8)), 'fragment')]
 
 def write(folder, cells, name='small'):
     f = folder/f'{name}.ipynb'
@@ -92,7 +92,7 @@ def test_what_is_on_a_slide(tmp_path, opened):
     assert 'fig-alt' not in got and 'hidden_by_echo' not in got and 'Say hello' not in got
     assert page.evaluate(here+'return [...s.querySelectorAll("math msub")].length})()')==2
     whole = page.content()
-    for o in 'Nobody sees', 'secret = 1', 'Left out', 'alert(1)': assert o not in whole
+    for o in 'Nobody sees', 'top_secret', 'Left out', 'alert(1)': assert o not in whole
     assert page.evaluate('Reveal.getSlideNotes()').strip()=='<p>Say hello</p>'
 
 def test_letters_shrink_until_a_slide_fits(tmp_path, opened):
@@ -101,6 +101,9 @@ def test_letters_shrink_until_a_slide_fits(tmp_path, opened):
     page.wait_for_timeout(200)
     over, size = page.evaluate(here+'const p = s.querySelector(".page"); return [p.scrollHeight-p.clientHeight, parseFloat(getComputedStyle(p).fontSize)]})()')
     assert over<=0 and 16<=size<30
+    page.evaluate(here+'s.querySelector(".page").style.fontSize = %r})()' % f'{size+3}px')
+    page.wait_for_timeout(400)
+    assert page.evaluate(here+'const p = s.querySelector(".page"); return p.scrollHeight-p.clientHeight})()')>0, 'larger letters would have fitted, too'
 
 def test_notes_open_in_a_window_of_their_own(tmp_path, opened):
     page = opened(make_slides(write(tmp_path, cells), tmp_path))
