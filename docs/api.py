@@ -110,7 +110,9 @@ def block(kind, full, o, body, anchors=(), options=()):
     head = '\n'.join([f'`````{{py:{directive}}} {local}{sig}', *opts])
     return f'{ids}\n\n````{{py:currentmodule}} {home}\n````\n\n{head}\n\n{src}{body}\n`````'
 
-def doc_of(o): return inspect.cleandoc(getattr(plain(o), '__doc__', None) or '')
+def doc_of(o):
+    "Docstring, without the address of this very page that `link_help` adds"
+    return re.sub(r'\n*^Docs: http\S+$', '', inspect.cleandoc(getattr(plain(o), '__doc__', None) or ''), flags=re.M)
 
 def inner(cls, full, module):
     "Methods written in the body of a class, which have no cell of their own"

@@ -101,3 +101,7 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'ParamScheduler', 'SchedCos', 'SchedExp', 'SchedLin', 'SchedPoly', 'combine_scheds', 'combined_cos', 'minimum', 'slide', 'steep', 'valley',
     'ClassificationInterpretation', 'Interpretation', 'load_learner', 'load_weights',
     'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model', 'vision_splitter']
+
+# %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
+from ..manual import link_help
+link_help(globals())
