@@ -26,7 +26,7 @@ def printed(s): return dict(output_type='stream', name='stdout', text=s)
 cells = [cell('markdown', '# Small deck\n\n> Try it', 'slide'), cell('markdown', 'Nobody sees this.'),
     cell('markdown', '## Second\n\nA formula $x_1*y_2*z$, code `$HOME`, and $5 or $6.', 'slide'), cell('code', '#| fig-alt: A red block\n1 < 2', 'fragment', printed('a\n'), printed('b\n'), display(image_png=png())),
     cell('code', 'hidden_by_echo\n#| echo: false', '-', display(text_html='<table><tr><td>cell</td></tr></table><script>alert(1)</script>')), cell('markdown', 'Say hello', 'notes'),
-    cell('markdown', '## Below', 'subslide'), cell('code', '#| hide\ntop_secret = 1', 'fragment'), cell('markdown', 'Left out', 'skip'),
+    cell('markdown', '## Below\n\n- a **bold** and *slanted* word\n\n1. first', 'subslide'), cell('code', '#| hide\ntop_secret = 1', 'fragment'), cell('markdown', 'Left out', 'skip'),
     cell('markdown', '## Third\n\n'+'Much to say. '*120, 'slide'), cell('code', '\n'.join(f'line_{i} = {i}' for i in range(8)), 'fragment')]
 
 def write(folder, cells, name='small'):
@@ -82,6 +82,8 @@ def test_deck_in_a_browser(tmp_path, opened):
     assert text(page).startswith('Third')
     turn(page, 'ArrowLeft'); turn(page, 'ArrowDown')
     assert text(page).startswith('Below')
+    style = here+'const c = (q, k) => getComputedStyle(s.querySelector(q))[k]; return [c("strong", "fontWeight"), c("em", "fontStyle"), c("ul", "listStyleType"), c("ol", "listStyleType")]})()'
+    assert page.evaluate(style)==['700', 'italic', 'disc', 'decimal']
     assert page.heard==[]
 
 def test_what_is_on_a_slide(tmp_path, opened):

@@ -136,6 +136,7 @@ _css = '''
 .page h1, .page h2, .page h3 {margin: 0; line-height: 1.15; font-weight: 700; color: #10325c; letter-spacing: -.01em}
 .page h1 {font-size: 2.3em} .page h2 {font-size: 1.6em} .page h3 {font-size: 1.25em}
 .page p, .page ul, .page ol, .page table, .page pre {margin: 0} .page li {margin: .15em 0}
+.page strong {font-weight: 700} .page em {font-style: italic} .page ul {list-style: disc; padding-left: 1.1em} .page ol {list-style: decimal; padding-left: 1.3em} .page sup {vertical-align: super; font-size: .7em}
 .page blockquote {margin: 0; padding-left: .7em; border-left: .14em solid #e8871e}
 .page a {color: #0b5cad}
 .title {justify-content: center} .title blockquote {font-size: 1.15em; max-width: 30em; color: #44525f}
