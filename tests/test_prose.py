@@ -21,11 +21,12 @@ def is_index(f): return f.stem=='index'
 # ---- running
 
 mark = '\x1epart '
+ctrl_c = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)' # which shells take from what they start in the background
 
 def script(s):
     "The code of a page as one program, which marks where each block's output begins"
     parts = [f'print({mark!r} "{i}", flush=True)\n{o.src}' for i,o in enumerate(o for o in fences(s) if o.info.startswith('python'))]
-    return '\n'.join(parts)
+    return '\n'.join([ctrl_c, *parts])
 
 def run(s, folder):
     "(output of each block, standard error) of a page's code"
