@@ -18,6 +18,7 @@ def find(name, module):
         return o,f'{module}.{name}','class' if inspect.isclass(o) else 'function' if callable(o) else 'data'
     for k in owner: o = getattr(o, k)
     raw = inspect.getattr_static(o, last)
+    if not isinstance(raw, classmethod) and inspect.ismethod(getattr(o, last, None)): raw = classmethod(getattr(o, last).__func__) # as fastcore patches them
     kinds = {property:'property', classmethod:'classmethod', staticmethod:'staticmethod'}
     return raw,f'{o.__module__}.{o.__qualname__}.{last}',kinds.get(type(raw), 'method')
 

@@ -50,7 +50,7 @@ def full_name(mod, name):
     for k in owner: o = getattr(o, k, None)
     if o is None: return None
     raw = inspect.getattr_static(o, last, None)
-    f = getattr(raw, 'fget', None) or getattr(raw, '__func__', raw)
+    f = getattr(raw, 'fget', None) or getattr(getattr(o, last, None), '__func__', raw)
     if raw is None or not inspect.getdoc(f): return None
     return f'{o.__module__}.{o.__qualname__}.{last}'
 

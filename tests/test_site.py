@@ -93,7 +93,7 @@ def own(module):
         o = getattr(m, k)
         if getattr(o, '__module__', None)!=module or not (inspect.isclass(o) or inspect.isfunction(o)): continue
         yield k,o
-        if inspect.isclass(o): yield from ((f'{k}.{n}', f) for n,f in vars(o).items() if not n.startswith('_') and (inspect.isfunction(f) or isinstance(f, (property,classmethod))))
+        if inspect.isclass(o): yield from ((f'{k}.{n}', f) for n,f in vars(o).items() if not n.startswith('_') and (inspect.isfunction(f) or isinstance(f, (property,classmethod)) or inspect.ismethod(getattr(o, n))))
 
 def test_every_export_has_its_place(site):
     "Signature, table of arguments, source"
@@ -123,7 +123,7 @@ def test_doc_leads_somewhere(site):
     found,n = [],0
     for module in modules():
         for name,o in own(module):
-            f = o.fget if isinstance(o, property) else getattr(o, '__func__', o)
+            f = o.fget if isinstance(o, property) else getattr(o, '__func__', None) or getattr(o, 'f', o)
             if not f.__module__.startswith('wholegame'): continue
             try: url = doc_url(f)
             except (TypeError,OSError): continue

@@ -26,7 +26,7 @@ def page_url(
 def _parts(o):
     "`o`, and the methods that a class of ours has in its body or was given"
     yield o
-    if inspect.isclass(o): yield from (getattr(f, 'fget', None) or getattr(f, '__func__', f) for k,f in vars(o).items() if not k.startswith('_'))
+    if inspect.isclass(o): yield from (getattr(f, 'fget', None) or getattr(getattr(o, k), '__func__', f) for k,f in vars(o).items() if not k.startswith('_'))
 
 def _add(o):
     inner = _unwrap(o)
