@@ -48,7 +48,7 @@ class Reader(html.parser.HTMLParser):
 @functools.lru_cache(None)
 def read(file): return Reader(Path(file).read_text(encoding='utf-8'))
 
-def pages(site): return [f for f in sorted(site.rglob('*.html')) if '_static' not in f.parts]
+def pages(site): return [f for f in sorted(site.rglob('*.html')) if not {'_static','slides'} & set(f.relative_to(site).parts)]
 
 def dead(site):
     "Links that stay on the site and lead nowhere"
