@@ -95,7 +95,7 @@ def make_bundle(
         part.rename(dest)
     finally: shutil.rmtree(part, ignore_errors=True)
     if as_zip: shutil.make_archive(str(dest), 'zip', dest.parent, dest.name)
-    say(f"{dest.name}: {len(files)} files, {sum(o['bytes'] for o in files)/1e6:,.1f} MB")
+    say(f"{dest.name}: {len(files)} file{'s'*(len(files)!=1)}, {sum(o['bytes'] for o in files)/1e6:,.1f} MB")
     return dest
 
 # %% ../../../nbs/57_course.bundles.ipynb #5aa9f4b9
