@@ -14,7 +14,7 @@ import torch
 from fastcore.basics import patch
 from fastcore.meta import delegates
 
-from ..core import check_kwargs, did_you_mean, pd
+from ..core import check_kwargs, did_you_mean, pd, say
 from ..data.block import Block, CategoryBlock, MultiCategoryBlock, RegressionBlock
 from ..data.datablock import DataBlock
 from ..data.loaders import DataLoaders
@@ -79,6 +79,7 @@ def from_folder(cls:ImageDataLoaders,
     _check('from_folder', kwargs)
     path = Path(path)
     if valid_pct is None: _check_split(path, train, valid)
+    if valid_pct is None and seed is not None: say(f"seed={seed} changes nothing here: it belongs to a random split, and this one goes by the folders. set_seed({seed}) repeats order and augmentation.")
     files = get_image_files(path, folders=[train,valid] if valid_pct is None else None)
     splitter = FuncSplitter(lambda f: f.is_relative_to(path/valid)) if valid_pct is None else RandomSplitter(valid_pct, seed)
     return _build(path, files, CategoryBlock(vocab), splitter, get_y=parent_label, **kwargs)
