@@ -51,12 +51,13 @@ def stale(
         if bool(c.outputs)!=bool(new.outputs): yield f"cell {c.n}: {'shows' if new.outputs else 'shows no'} output when run, but not as saved: {c.lines[0][:60]}"
         elif not about_here.search(c.code) and words_of(c.outputs)!=words_of(new.outputs): yield f"cell {c.n}: run again, it says other words than saved: {c.lines[0][:60]}"
 
-about_here = re.compile(r'\b(setup|show_install)\(') # these tell of the computer
+about_here = re.compile(r'\b(setup|show_install)\(|%timeit') # these tell of the computer
 measured = re.compile(r'0x[0-9a-f]+|[-+−]?\d[\d.,:_]*(e[-+]?\d+)?(\s?([mµun]?s|min|minutes?|seconds?|hours?|[KMG]i?B|bytes|%))?\b|\b(inf|nan)\b')
 
 def words_of(outputs):
-    "What a cell's outputs say, without numbers and their units, which differ from run to run, nor bars, spaces and signs"
-    said = [text(o.get('data', {}).get('text/plain', '')) if 'data' in o else text(o['text']) for o in outputs if o.get('name')!='stderr' and 'text/html' not in o.get('data', {})]
+    "What a cell's outputs say, without numbers and their units, which differ from run to run, nor bars, spaces and signs; pictures and tables aside"
+    drawn = [any(k=='text/html' or k.startswith('image/') for k in o.get('data', {})) for o in outputs]
+    said = [text(o.get('data', {}).get('text/plain', '')) if 'data' in o else text(o['text']) for o,d in zip(outputs, drawn) if o.get('name')!='stderr' and not d]
     return re.sub(r'\W+', '', measured.sub('', ansi.sub('', ' '.join(said))))
 
 # ---- exercises: the author's answer is accepted, a blank is not
