@@ -18,6 +18,7 @@ class Block:
     registry = {} # Class name -> class, for reading a block back from a saved file
     eager = False # Encode every item when the data is built (labels), or when a batch asks (pictures)?
     each_epoch = False # Has `finish` something to do anew in every epoch?
+    follows = False # Does `encode` want to see the item's first element too, as masks and points do?
     vocab,n_out = None,None
     def __init_subclass__(cls, **kw):
         super().__init_subclass__(**kw)

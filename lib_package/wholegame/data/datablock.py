@@ -120,6 +120,12 @@ class Datasets:
     def __repr__(self): return f'Datasets: {len(self.train)} training and {len(self.valid)} validation items'
 
 # %% ../../../nbs/05c_data.datablock.ipynb #f650d97b
+class _Lazy:
+    "`get` of every item, when asked: a mask may be an array, and all of them too much for memory"
+    def __init__(self, get, items): self.get,self.items = get,items
+    def __len__(self): return len(self.items)
+    def __getitem__(self, i): return _read(self.get, [self.items[i]])[0]
+
 def _encode_all(block, values, idxs, items):
     "Let the block learn from the values, then encode them into one tensor"
     block.setup(values, *idxs, items)
@@ -134,9 +140,10 @@ def datasets(self:DataBlock,
     idxs = self._split(items)
     getters,blocks,targets = self._getters(items),[b.new() for b in self.blocks],{}
     for k,b in enumerate(blocks):
-        if not b.eager: b.use_tfms(self.item_tfms)
-        if not b.eager and (self.get_items is None or self.get_x): check_files(_read(getters[k], items))
         if b.eager: targets[k] = _encode_all(b, _read(getters[k], items), idxs, items)
+        else: b.use_tfms(self.item_tfms)
+        if not b.eager and k>=self.n_inp: b.setup(_Lazy(getters[k], items), *idxs, items)
+        elif not b.eager and (self.get_items is None or self.get_x): check_files(_read(getters[k], items))
     def part(idxs, train):
         t = {k: v[torch.tensor(idxs)] for k,v in targets.items()}
         return Dataset([items[i] for i in idxs], blocks, getters, self.n_inp, train, t)

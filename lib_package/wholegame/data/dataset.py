@@ -125,7 +125,7 @@ class Dataset:
         t = self.stores[k].get(i)
         if t is not None: return t
         b,start = self.blocks[k],perf_counter()
-        t = b.encode(self.getters[k](self.items[i]))
+        t = b.encode(self.getters[k](self.items[i]), *([self.getters[0](self.items[i])] if b.follows else []))
         if not self._anew(k): t = b.finish(t)
         if len(self.paces[k])<8: self.paces[k].append(perf_counter()-start)
         self.n_encoded += 1

@@ -95,6 +95,7 @@ def _draft(img, hint):
     w,h = img.size[::-1] if turned else img.size
     want = hint(w,h) if callable(hint) else hint
     if want: img.draft(None, want[::-1] if turned else want)
+    img.info['full_size'] = w,h
 
 def _decode(o, mode, hint):
     with Image.open(_source(o)) as img:

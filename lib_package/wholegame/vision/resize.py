@@ -12,10 +12,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
+from fastcore.basics import patch
 from PIL import Image
 from torch.nn import functional as F
 
-from ..core import did_you_mean
+from ..core import ItemRand, did_you_mean
 
 # %% ../../../nbs/20b_vision.resize.ipynb #16a7e4ee
 class ImageTransform:
@@ -28,6 +29,8 @@ class ImageTransform:
     def _args(self): return {k:v for k,v in vars(self).items() if not k.startswith('_')}
     def __repr__(self): return f'{type(self).__name__}({", ".join(f"{k}={v!r}" for k,v in self._args().items())})'
     def describe(self): return {'kind':type(self).__name__, **self._args()}
+    def prep_map(self, w, h): return (1,1,0,0),(w,h)
+    def finish_map(self, w, h, r=None): return (1,1,0,0),(w,h)
 
 # %% ../../../nbs/20b_vision.resize.ipynb #ce2838cd
 def describe_transform(
@@ -58,6 +61,8 @@ def _size(o):
     if len(hw)!=2 or min(hw)<1: raise ValueError(f'size is a whole number of pixels or (height, width), not {o!r}')
     return hw
 
+def _full_size(img): return img.info.pop('full_size', None) or img.size
+
 def _one_of(name, value, options):
     if value in options: return
     raise ValueError(f"{name} must be {', '.join(map(repr,options[:-1]))} or {options[-1]!r}, not {value!r}")
@@ -71,15 +76,19 @@ def _fit(wh, hw, method):
     k = fit(tw/w, th/h)
     return max(1, fit(tw, round(w*k))), max(1, fit(th, round(h*k)))
 
-def _scaled(img, wh, kind):
-    return img if img.size==wh else img.resize(wh, Image.Resampling.NEAREST if kind=='mask' else Image.Resampling.BILINEAR)
+def _scaled(img, part, full, wh, kind):
+    "`part` (left, top, width, height) of a picture of size `full`, which a JPEG may have come smaller than, at size `wh`"
+    kx,ky = img.width/full[0],img.height/full[1]
+    box = part[0]*kx,part[1]*ky,min(img.width, (part[0]+part[2])*kx),min(img.height, (part[1]+part[3])*ky)
+    same = wh==img.size and tuple(part)==(0,0,*full)
+    return img if same else img.resize(wh, Image.Resampling.NEAREST if kind=='mask' else Image.Resampling.BILINEAR, box)
 
-def _shortened(img, hw):
-    "The middle of a picture that is very long: more than eight times as long as what will be cut from it"
-    (w,h),(th,tw) = img.size,hw
+def _middle_of_long(wh, hw):
+    "(left, top, width, height) of the middle of a picture more than eight times as long as what will be cut from it"
+    (w,h),(th,tw) = wh,hw
     k = 8/max(tw/w, th/h)
     nw,nh = min(w, round(tw*k)),min(h, round(th*k))
-    return img if (nw,nh)==(w,h) else img.crop(((w-nw)//2, (h-nh)//2, (w-nw)//2+nw, (h-nh)//2+nh))
+    return (w-nw)//2,(h-nh)//2,nw,nh
 
 # %% ../../../nbs/20b_vision.resize.ipynb #cb2afe1c
 def _padded(img, hw, mode):
@@ -106,16 +115,22 @@ class Resize(ImageTransform):
 
     def hint(self, w, h): return _fit((w,h), self.size, self.method)
 
+    def _part(self, w, h): return _middle_of_long((w,h), self.size) if self.method=='crop' else (0,0,w,h)
+
     def prep(self, img, kind='image'):
-        if self.method=='crop': img = _shortened(img, self.size)
-        img = _scaled(img, self.hint(*img.size), kind)
+        full = _full_size(img)
+        part = self._part(*full)
+        img = _scaled(img, part, full, self.hint(*part[2:]), kind)
         return _padded(img, self.size, self.pad_mode) if self.method=='pad' else img
+
+    def _corner(self, w, h, r):
+        th,tw = self.size
+        return ((h-th)//2,(w-tw)//2) if r is None else (int(r.uniform(0,h-th+1)), int(r.uniform(0,w-tw+1)))
 
     def finish(self, t, r=None, kind='image'):
         if self.method!='crop': return t
-        (th,tw),(h,w) = self.size,t.shape[-2:]
-        y,x = ((h-th)//2,(w-tw)//2) if r is None else (int(r.uniform(0,h-th+1)), int(r.uniform(0,w-tw+1)))
-        return t[...,y:y+th,x:x+tw]
+        y,x = self._corner(*t.shape[:-3:-1], r)
+        return t[...,y:y+self.size[0],x:x+self.size[1]]
 
 # %% ../../../nbs/20b_vision.resize.ipynb #38860bb4
 def _middle(h, w, size, extra):
@@ -146,13 +161,60 @@ class RandomResizedCrop(ImageTransform):
         k = min(1, 2*max(self.size[0]/h, self.size[1]/w))
         return round(w*k),round(h*k)
 
-    def prep(self, img, kind='image'): return _scaled(img, self.hint(*img.size), kind)
+    def prep(self, img, kind='image'):
+        full = _full_size(img)
+        return _scaled(img, (0,0,*full), full, self.hint(*full), kind)
+
+    def _part(self, h, w, r): return _middle(h, w, self.size, self.val_xtra) if r is None else _part(h, w, r, self.min_scale, self.ratio)
 
     def finish(self, t, r=None, kind='image'):
-        h,w = t.shape[-2:]
-        ph,pw,y,x = _middle(h, w, self.size, self.val_xtra) if r is None else _part(h, w, r, self.min_scale, self.ratio)
+        ph,pw,y,x = self._part(*t.shape[-2:], r)
         how = dict(mode='nearest-exact') if kind=='mask' else dict(mode='bilinear', antialias=True)
         return F.interpolate(t[None,:,y:y+ph,x:x+pw], self.size, **how)[0]
+
+# %% ../../../nbs/20b_vision.resize.ipynb #3c73768e
+@patch
+def prep_map(self:Resize,
+    w:int, # Width of the whole picture
+    h:int, # Its height
+)->tuple: # (sx, sy, dx, dy), (new width, new height)
+    "Where `prep` sends a point: x*sx+dx, y*sy+dy"
+    l,t,pw,ph = self._part(w, h)
+    nw,nh = self.hint(pw, ph)
+    dx,dy = ((self.size[1]-nw)//2,(self.size[0]-nh)//2) if self.method=='pad' else (0,0)
+    return (nw/pw, nh/ph, dx-l*nw/pw, dy-t*nh/ph),self.size[::-1] if self.method=='pad' else (nw,nh)
+
+@patch
+def finish_map(self:Resize,
+    w:int, # Width of what `prep` made
+    h:int, # Its height
+    r:ItemRand=None, # Random numbers of the item; None for validation
+)->tuple: # (sx, sy, dx, dy), (new width, new height)
+    "Where `finish` sends a point"
+    if self.method!='crop': return (1,1,0,0),(w,h)
+    y,x = self._corner(w, h, r)
+    return (1,1,-x,-y),self.size[::-1]
+
+# %% ../../../nbs/20b_vision.resize.ipynb #405479c8
+@patch
+def prep_map(self:RandomResizedCrop,
+    w:int, # Width of the whole picture
+    h:int, # Its height
+)->tuple: # (sx, sy, dx, dy), (new width, new height)
+    "Where `prep` sends a point: x*sx+dx, y*sy+dy"
+    nw,nh = self.hint(w, h)
+    return (nw/w, nh/h, 0, 0),(nw,nh)
+
+@patch
+def finish_map(self:RandomResizedCrop,
+    w:int, # Width of what `prep` made
+    h:int, # Its height
+    r:ItemRand=None, # Random numbers of the item; None for validation
+)->tuple: # (sx, sy, dx, dy), (new width, new height)
+    "Where `finish` sends a point"
+    ph,pw,y,x = self._part(h, w, r)
+    (th,tw) = self.size
+    return (tw/pw, th/ph, -x*tw/pw, -y*th/ph),(tw,th)
 
 # %% ../../../nbs/20b_vision.resize.ipynb #a484fecf
 class EveryEpoch(ImageTransform):
