@@ -98,7 +98,7 @@ def export(self:Learner,
 
 # %% ../../nbs/19_export.ipynb #359cb2dc
 model_makers = {'vision':('wholegame.vision.models','model_from_desc')} # builder -> module and function that takes the description
-_families = ['wholegame.vision.core'] # modules that bring blocks and transforms
+_families = ['wholegame.vision.core','wholegame.vision.masks','wholegame.vision.points'] # modules that bring blocks and transforms
 
 def _load_families():
     for o in _families: import_module(o)

@@ -144,6 +144,7 @@ def datasets(self:DataBlock,
         else: b.use_tfms(self.item_tfms)
         if not b.eager and k>=self.n_inp: b.setup(_Lazy(getters[k], items), *idxs, items)
         elif not b.eager and (self.get_items is None or self.get_x): check_files(_read(getters[k], items))
+    for b in blocks: b.agree(blocks, items)
     def part(idxs, train):
         t = {k: v[torch.tensor(idxs)] for k,v in targets.items()}
         return Dataset([items[i] for i in idxs], blocks, getters, self.n_inp, train, t)

@@ -165,7 +165,8 @@ def show_items(
     if hasattr(blocks[0], 'show_rows'): return blocks[0].show_rows(blocks, items, n_inp, titles)
     axs = get_grid(len(items), nrows, ncols, figsize)
     if titles is None: titles = [_title(blocks[n_inp:], o[n_inp:]) for o in items]
-    alt_text(f'{len(axs)} items: {", ".join(titles)[:200]}', axs[0])
+    words = titles if any(titles) else ['; '.join(b.label(v) for b,v in zip(blocks[n_inp:], o[n_inp:])) for o in items]
+    alt_text(f'{len(axs)} items: {", ".join(words)[:200]}', axs[0])
     for j,(ax,o) in enumerate(zip(axs, items)):
         blocks[0].show(o[0], ax=ax, title=titles[j])
         if colors: ax.title.set_color(colors[j])

@@ -8,22 +8,23 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'show_install', 'show_titled', 'get_grid', 'URLs', 'download_images', 'download_url', 'resize_images',
            'search_images', 'untar_data', 'verify_images', 'AttrGetter', 'ColReader', 'ColSplitter', 'FuncSplitter',
            'GrandparentSplitter', 'GroupSplitter', 'IndexSplitter', 'ItemGetter', 'RandomSplitter', 'RegexLabeller',
-           'TrainTestSplitter', 'get_files', 'get_image_files', 'image_extensions', 'parent_label', 'Block',
-           'CategoryBlock', 'DataBlock', 'DataLoader', 'DataLoaders', 'Datasets', 'ImageBlock', 'ImageDataLoaders',
-           'MaskBlock', 'MultiCategoryBlock', 'RegressionBlock', 'SegmentationDataLoaders', 'PILImage', 'PILImageBW',
-           'PILMask', 'load_image', 'imagenet_stats', 'Brightness', 'Contrast', 'Dihedral', 'EveryEpoch', 'Flip', 'Hue',
-           'Normalize', 'PadMode', 'RandomResizedCrop', 'Resize', 'ResizeMethod', 'Rotate', 'Saturation', 'Warp',
-           'Zoom', 'aug_transforms', 'AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBinary',
-           'accuracy', 'accuracy_multi', 'error_rate', 'foreground_acc', 'mae', 'mse', 'rmse', 'top_k_accuracy',
-           'BCEWithLogitsLossFlat', 'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'Adam',
-           'AdamW', 'RMSProp', 'SGD', 'Learner', 'ProgressCallback', 'Recorder', 'Callback', 'CancelBackwardException',
-           'CancelBatchException', 'CancelEpochException', 'CancelFitException', 'CancelStepException',
-           'CancelTrainException', 'CancelValidateException', 'CSVLogger', 'CutMix', 'EarlyStoppingCallback',
-           'GradientAccumulation', 'GradientClip', 'MixUp', 'ReduceLROnPlateau', 'SaveModelCallback',
-           'TerminateOnNaNCallback', 'ParamScheduler', 'SchedCos', 'SchedExp', 'SchedLin', 'SchedPoly',
-           'combine_scheds', 'combined_cos', 'minimum', 'slide', 'steep', 'valley', 'ClassificationInterpretation',
-           'Interpretation', 'load_learner', 'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats',
-           'vision_learner', 'vision_model', 'vision_splitter']
+           'TrainTestSplitter', 'get_files', 'get_image_files', 'image_extensions', 'parent_label', 'BBoxBlock',
+           'BBoxLblBlock', 'Block', 'CategoryBlock', 'DataBlock', 'DataLoader', 'DataLoaders', 'Datasets', 'ImageBlock',
+           'ImageDataLoaders', 'MaskBlock', 'MultiCategoryBlock', 'PointBlock', 'RegressionBlock',
+           'SegmentationDataLoaders', 'has_area', 'PILImage', 'PILImageBW', 'PILMask', 'load_image', 'imagenet_stats',
+           'Brightness', 'Contrast', 'Dihedral', 'EveryEpoch', 'Flip', 'Hue', 'Normalize', 'PadMode',
+           'RandomResizedCrop', 'Resize', 'ResizeMethod', 'Rotate', 'Saturation', 'Warp', 'Zoom', 'aug_transforms',
+           'AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBinary', 'accuracy', 'accuracy_multi',
+           'error_rate', 'foreground_acc', 'mae', 'mse', 'rmse', 'top_k_accuracy', 'BCEWithLogitsLossFlat',
+           'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'Adam', 'AdamW', 'RMSProp', 'SGD',
+           'Learner', 'ProgressCallback', 'Recorder', 'Callback', 'CancelBackwardException', 'CancelBatchException',
+           'CancelEpochException', 'CancelFitException', 'CancelStepException', 'CancelTrainException',
+           'CancelValidateException', 'CSVLogger', 'CutMix', 'EarlyStoppingCallback', 'GradientAccumulation',
+           'GradientClip', 'MixUp', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback',
+           'ParamScheduler', 'SchedCos', 'SchedExp', 'SchedLin', 'SchedPoly', 'combine_scheds', 'combined_cos',
+           'minimum', 'slide', 'steep', 'valley', 'ClassificationInterpretation', 'Interpretation', 'load_learner',
+           'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model',
+           'vision_splitter']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -76,6 +77,7 @@ from .augment import Brightness, Contrast, Hue, Normalize, Saturation, aug_trans
 from .geometry import Dihedral, Flip, Rotate, Warp, Zoom
 from .data import ImageDataLoaders
 from .masks import MaskBlock
+from .points import BBoxBlock, BBoxLblBlock, PointBlock, has_area
 from .segmentation import SegmentationDataLoaders
 from .models import create_body, create_head, model_stats, vision_model, vision_splitter
 from .learner import cnn_learner, vision_learner
@@ -88,8 +90,8 @@ _all_ = ['default_device', 'defaults', 'doc', 'gv', 'set_seed', 'setup', 'show_i
     'URLs', 'download_images', 'download_url', 'resize_images', 'search_images', 'untar_data', 'verify_images',
     'AttrGetter', 'ColReader', 'ColSplitter', 'FuncSplitter', 'GrandparentSplitter', 'GroupSplitter', 'IndexSplitter', 'ItemGetter', 'RandomSplitter',
     'RegexLabeller', 'TrainTestSplitter', 'get_files', 'get_image_files', 'image_extensions', 'parent_label',
-    'Block', 'CategoryBlock', 'DataBlock', 'DataLoader', 'DataLoaders', 'Datasets', 'ImageBlock', 'ImageDataLoaders', 'MaskBlock', 'MultiCategoryBlock', 'RegressionBlock',
-    'SegmentationDataLoaders',
+    'BBoxBlock', 'BBoxLblBlock', 'Block', 'CategoryBlock', 'DataBlock', 'DataLoader', 'DataLoaders', 'Datasets', 'ImageBlock', 'ImageDataLoaders', 'MaskBlock', 'MultiCategoryBlock', 'PointBlock',
+    'RegressionBlock', 'SegmentationDataLoaders', 'has_area',
     'PILImage', 'PILImageBW', 'PILMask', 'load_image', 'imagenet_stats',
     'Brightness', 'Contrast', 'Dihedral', 'EveryEpoch', 'Flip', 'Hue', 'Normalize', 'PadMode', 'RandomResizedCrop', 'Resize', 'ResizeMethod', 'Rotate',
     'Saturation', 'Warp', 'Zoom', 'aug_transforms']

@@ -148,5 +148,5 @@ def move_points(
     M:torch.Tensor, # (n, 3, 3) from `AugmentPipeline.matrix`
 )->torch.Tensor: # (n, k, 2); outside -1 to 1 a point has left the picture
     "Where the points of a picture are in the new one"
-    p = F.pad(pts, (0,1), value=1.)@torch.linalg.inv(M).mT
-    return p[...,:2]/p[...,2:]
+    p = F.pad(pts, (0,1), value=1.)@torch.linalg.inv(M).mT.to(pts.device)
+    return p[...,:2]/p[...,2:].clamp(min=0.01) # what lies beyond the horizon of a warp stays far outside
