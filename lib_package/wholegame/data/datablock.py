@@ -192,6 +192,7 @@ def summary(self:DataBlock,
     lines = [f'{len(ds)} items, {len(ds.train)} for training and {len(ds.valid)} for validation ({_name(self.splitter)})',
              f"First training item: '{o}'"]
     for k,(b,t) in enumerate(zip(ds.blocks, xy)):
+        if k>=ds.n_inp: t = b.batch(t[None])[0]
         raw = '' if k<ds.n_inp else f' {b.label(b.decode(t))!r},'
         lines.append(f'  {type(b).__name__}:{raw} shape {tuple(t.shape)}, {str(t.dtype).removeprefix("torch.")}')
     counts = [_counts(o) for o in (ds.train,ds.valid)]
