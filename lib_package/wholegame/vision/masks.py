@@ -145,6 +145,7 @@ def _legend(self:MaskBlock, fig, seen, n):
     "One legend for the whole figure, with what was there already"
     names = self.vocab or list(map(str, range(n)))
     had = {t.get_text() for l in fig.legends for t in l.get_texts()}
+    if not fig.legends: fig.set_figwidth(fig.get_figwidth()+1.2) # room for it, so that pictures stay as large
     for l in list(fig.legends): l.remove()
     shown = [i for i in range(n) if i in seen or names[i] in had]
     fig.legend([plt.Rectangle((0,0), 1, 1, color=_colour(i,n)) for i in shown], [names[i] for i in shown], loc='outside right upper', fontsize=8)

@@ -61,7 +61,10 @@ def _size(o):
     if len(hw)!=2 or min(hw)<1: raise ValueError(f'size is a whole number of pixels or (height, width), not {o!r}')
     return hw
 
-def _full_size(img): return img.info.pop('full_size', None) or img.size
+def _full_size(img):
+    "Size of the picture before the JPEG decoder took a half, a quarter or an eighth of it"
+    full = img.info.pop('full_size', img.size)
+    return full if any(tuple(-(-o//k) for o in full)==img.size for k in (1,2,4,8)) else img.size
 
 def _one_of(name, value, options):
     if value in options: return
