@@ -222,7 +222,9 @@ def _check_mask(name, preds, targs, axis):
     if preds.ndim<3 or preds.shape[:axis]+preds.shape[axis+1:]!=targs.shape:
         _wrong_kind(name, preds, targs, 'it is for masks; use accuracy.' if preds.ndim<3 else 'the mask and the predictions differ in size.')
 
-def _n_foreground(preds, targs, bkg_idx=0, axis=1): return (targs!=bkg_idx).sum()
+_foreground = lambda targs, bkg_idx: (targs!=bkg_idx) & (targs>=0)
+
+def _n_foreground(preds, targs, bkg_idx=0, axis=1): return _foreground(targs, bkg_idx).sum()
 
 def foreground_acc(
     preds:torch.Tensor, # (n, classes, h, w) scores of any scale
@@ -230,9 +232,9 @@ def foreground_acc(
     bkg_idx:int=0, # Number of the background
     axis:int=1, # Where the classes are
 )->torch.Tensor: # 0 to 1; 0 if all is background
-    "Share of pixels outside the background that got their class"
+    "Share of pixels outside the background that got their class; numbers below 0 mean unknown and don't count"
     _check_mask('foreground_acc', preds, targs, axis)
-    return ((preds.argmax(axis)==targs) & (targs!=bkg_idx)).sum()/_n_foreground(preds, targs, bkg_idx).clamp(min=1)
+    return ((preds.argmax(axis)==targs) & _foreground(targs, bkg_idx)).sum()/_n_foreground(preds, targs, bkg_idx).clamp(min=1)
 
 foreground_acc.averaging = dict(weight=_n_foreground)
 
