@@ -49,9 +49,10 @@ def _check_codes(a, codes, o, picture):
     "Refuse numbers that are no code"
     n,top = 255 if codes is None else len(codes),int(a.max())
     if top<n: return
+    rim = f' If {top} means that nothing is known there, say unknown={top}.' if codes is not None and top==255 and len(set(np.unique(a)))>2 else ''
     which = f'there are {n} codes (0 to {n-1})' if codes is not None else '254 is the highest there can be'
     bw = ' Black and white masks become codes by get_y=lambda f: np.array(PILMask.create(...))//255.' if set(np.unique(a))=={0,255} else ''
-    raise ValueError(f'Masks hold code {top}, but {which}. Map the extra ones, or pass all `codes`. (First seen in {_of(o, picture)}.){bw}')
+    raise ValueError(f'Masks hold code {top}, but {which}. Map the extra ones, or pass all `codes`. (First seen in {_of(o, picture)}.){bw}{rim}')
 
 def _check_same_size(a, picture, o):
     (h,w),(pw,ph) = a.shape,picture_size(picture)
@@ -71,8 +72,10 @@ class MaskBlock(Block):
     ignore = -100 # The target where nothing is known; losses leave it out
     def __init__(self,
         codes:list=None, # Name of each code, in order; None is enough to look, but not to train
+        unknown:int|list=None, # Code, or codes, of pixels about which nothing is known, such as 255
     ):
         self.vocab,self.tfms,self.top = None if codes is None else [str(o) for o in codes],[],0
+        self.unknown = [] if unknown is None else [int(o) for o in ([unknown] if isinstance(unknown, int) else unknown)]
         if codes is not None and not 0<len(self.vocab)<256: raise ValueError(f'codes are the names of 1 to 255 codes, not {len(self.vocab)}')
 
     @property
@@ -88,9 +91,9 @@ class MaskBlock(Block):
     @property
     def each_epoch(self): return any(getattr(o, 'each_epoch', False) for o in self.tfms)
     def loss_func(self): return CrossEntropyLossFlat(axis=1)
-    def describe(self): return {'kind':'MaskBlock', 'codes':self.vocab}
+    def describe(self): return {'kind':'MaskBlock', 'codes':self.vocab, 'unknown':self.unknown}
     @classmethod
-    def from_description(cls, d): return cls(d['codes'])
+    def from_description(cls, d): return cls(d['codes'], d.get('unknown'))
 
 # %% ../../../nbs/21c_vision.masks.ipynb #07ba28e9
 @patch
@@ -100,6 +103,7 @@ def encode(self:MaskBlock,
 )->torch.Tensor: # (1, h, w) uint8, code plus one
     "The codes of a mask, after the part of the transforms that is done once"
     a = _codes_of(o)
+    if self.unknown: a = np.where(np.isin(a, self.unknown), -1, a)
     _check_codes(a, self.vocab, o, picture)
     if picture is not None: _check_same_size(a, picture, o)
     self.top = max(self.top, int(a.max()))

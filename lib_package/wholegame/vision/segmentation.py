@@ -46,11 +46,12 @@ def from_label_func(cls:SegmentationDataLoaders,
     img_cls:type=PILImage, # `PILImageBW` for shades of grey
     item_tfms:list=None, # What happens to each picture and its mask: `Resize(224)`
     batch_tfms:list=None, # What happens to each batch on the device: `aug_transforms()`
+    unknown:int|list=None, # Code, or codes, of pixels about which nothing is known, such as 255
     **kwargs
 )->DataLoaders: # Training and validation
     "Masks by a function of the picture's path"
     _check(kwargs)
     files = _files('from_label_func', path, fnames)
-    block = DataBlock((ImageBlock(cls=img_cls), MaskBlock(codes)), splitter=RandomSplitter(valid_pct, seed), get_y=label_func,
+    block = DataBlock((ImageBlock(cls=img_cls), MaskBlock(codes, unknown)), splitter=RandomSplitter(valid_pct, seed), get_y=label_func,
                       item_tfms=item_tfms, batch_tfms=batch_tfms)
     return block.dataloaders(files, path=path, **kwargs)
