@@ -312,7 +312,7 @@ DataLoaders.batch_tfms = property(_get_tfms, _set_tfms, doc='Transforms of a who
 @patch
 def copy(self:DataLoaders)->DataLoaders: # Shares items and what is kept of them
     "The same data with transforms of its own"
-    return DataLoaders(*(o.new() if isinstance(o, DataLoader) else o for o in self.loaders), path=self.path)
+    return type(self)(*(o.new() if isinstance(o, DataLoader) else o for o in self.loaders), path=self.path)
 
 @patch
 def normalize(self:DataLoaders,
