@@ -213,6 +213,7 @@ def load_learner(
     batch_tfms:list|Callable|None=None, # If the file only names some: all transforms of batches
 )->Learner: # Ready to predict; it has no data to train on
     "Open an exported learner; nothing from the file is run"
+    if isinstance(cpu, (str,Path)): fname,cpu = Path(fname)/cpu,True # fastai 1's way: a folder, then a name
     file,sd,d = _read_export(fname)
     learn = _rebuild(d, sd, torch.device('cpu') if cpu else default_device(), file.parent, model, item_tfms, batch_tfms)
     learn.model_desc = d['model']
