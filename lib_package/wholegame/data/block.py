@@ -6,7 +6,7 @@
 __all__ = ['Block', 'check_labels', 'CategoryBlock', 'MultiCategoryBlock', 'RegressionBlock', 'block_from']
 
 # %% ../../../nbs/05a_data.block.ipynb #80fcf519
-import copy, json, math
+import copy, inspect, json, math
 from collections import Counter
 import torch
 from fastcore.basics import patch
@@ -35,9 +35,6 @@ class Block:
     def decode(self, t): return t
     def label(self, o): return str(o)
     def loss_func(self): return None
-    def describe(self): return {'kind': type(self).__name__}
-    @classmethod
-    def from_description(cls, d): return cls()
 
 # %% ../../../nbs/05a_data.block.ipynb #175bb221
 def _count(values): return ', '.join(f'{k!r} ({n})' for k,n in Counter(map(str,values)).most_common(4))
@@ -164,24 +161,20 @@ class RegressionBlock(Block):
     def encode(self, o): return torch.as_tensor(o, dtype=torch.float32)
     def decode(self, t): return t.tolist()
     def label(self, o): return ', '.join(f'{v:.3g}' for v in o) if isinstance(o,list) else f'{o:.3g}'
-    def describe(self): return {'kind': 'RegressionBlock', 'n_out': self.n_out}
-    @classmethod
-    def from_description(cls, d): return cls(d['n_out'])
 
 # %% ../../../nbs/05a_data.block.ipynb #315384c9
 @patch
-def describe(self:CategoryBlock)->dict: # For JSON
-    "What it takes to make this block again"
-    d = {'kind': type(self).__name__, 'vocab': self.vocab, 'add_na': self.add_na}
-    return {**d, 'encoded': self.encoded} if isinstance(self, MultiCategoryBlock) else d
+def describe(self:Block)->dict: # For JSON
+    "What it takes to make this block again: its class, and the arguments that it keeps under their own names"
+    names = inspect.signature(type(self)).parameters
+    return {'kind': type(self).__name__, **{k: getattr(self, k) for k in names if hasattr(self, k)}}
 
 @patch(cls_method=True)
-def from_description(cls:CategoryBlock,
+def from_description(cls:Block,
     d:dict, # From `describe`
-)->CategoryBlock: # Knows its classes
+)->Block: # Like the one described
     "Make the block again"
-    kw = {'encoded': bool(d.get('encoded'))} if issubclass(cls, MultiCategoryBlock) else {}
-    return cls(vocab=d['vocab'], add_na=bool(d.get('add_na')), **kw)
+    return cls(**{k:v for k,v in d.items() if k!='kind'})
 
 def block_from(
     d:dict, # What `describe` gave, also after a trip through JSON

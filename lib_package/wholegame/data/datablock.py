@@ -126,10 +126,24 @@ class _Lazy:
     def __len__(self): return len(self.items)
     def __getitem__(self, i): return _read(self.get, [self.items[i]])[0]
 
+@patch
+def _look(self:DataBlock, k, block, values, idxs, items):
+    "Look for files, and let a block learn from what is not encoded yet"
+    ours = self.get_items is None or self.get_x
+    if k<self.n_inp and ours and isinstance(values[0], Path): check_files(values)
+    block.setup(values, *idxs, items)
+
 def _encode_all(block, values, idxs, items):
     "Let the block learn from the values, then encode them into one tensor"
     block.setup(values, *idxs, items)
     return torch.stack([block.encode(v) for v in values])
+
+# %% ../../../nbs/05c_data.datablock.ipynb #f303e960
+@patch
+def _check_used(self:DataBlock, blocks):
+    "Somebody has to want the item transforms"
+    if not self.item_tfms or any(type(b).use_tfms is not Block.use_tfms for b in blocks): return
+    raise TypeError(f"item_tfms ({', '.join(map(_name, self.item_tfms))}) are for pictures, and none of the blocks ({', '.join(type(b).__name__ for b in blocks)}) takes them.")
 
 @patch
 def datasets(self:DataBlock,
@@ -139,11 +153,10 @@ def datasets(self:DataBlock,
     items = self._items(source)
     idxs = self._split(items)
     getters,blocks,targets = self._getters(items),[b.new() for b in self.blocks],{}
+    self._check_used(blocks)
     for k,b in enumerate(blocks):
         if b.eager: targets[k] = _encode_all(b, _read(getters[k], items), idxs, items)
-        else: b.use_tfms(self.item_tfms)
-        if not b.eager and k>=self.n_inp: b.setup(_Lazy(getters[k], items), *idxs, items)
-        elif not b.eager and (self.get_items is None or self.get_x): check_files(_read(getters[k], items))
+        else: b.use_tfms(self.item_tfms), self._look(k, b, _Lazy(getters[k], items), idxs, items)
     for b in blocks: b.agree(blocks, items)
     def part(idxs, train):
         t = {k: v[torch.tensor(idxs)] for k,v in targets.items()}

@@ -62,8 +62,10 @@ class ImageBlock(Block):
     def each_epoch(self): return any(getattr(o, 'each_epoch', False) for o in self.tfms)
     def accepts(self, o): return isinstance(o, (str,Path,bytes,bytearray,np.ndarray,torch.Tensor,Image.Image)) or hasattr(o, 'read')
 
+    def open(self, o): return load_image(o, self.mode, hint=getattr(self.tfms[0], 'hint', None) if self.tfms else None)
+
     def encode(self, o):
-        img = load_image(o, self.mode, hint=getattr(self.tfms[0], 'hint', None) if self.tfms else None)
+        img = self.open(o)
         for f in self.tfms: img = _prep(f, img)
         return image2tensor(img)
 
@@ -128,14 +130,15 @@ def label(self:ImageBlock,
 # %% ../../../nbs/21b_vision.core.ipynb #4a434bf0
 @patch
 def describe(self:ImageBlock)->dict: # For JSON
-    "Mode and item transforms"
-    return {'kind':'ImageBlock', 'mode':self.mode, 'item_tfms':[describe_transform(o) for o in self.tfms if not isinstance(o, EveryEpoch)]}
+    "Mode (in a class of your own, its arguments) and item transforms"
+    return {**Block.describe(self), 'item_tfms':[describe_transform(o) for o in self.tfms if not isinstance(o, EveryEpoch)]}
 
 @patch(cls_method=True)
 def from_description(cls:ImageBlock,
     d:dict, # From `describe`
 )->ImageBlock: # Like the one described
     "A block from its description"
-    return cls(d['mode']).use_tfms([transform_from(o) for o in d['item_tfms']])
+    block = super(ImageBlock, cls).from_description({k:v for k,v in d.items() if k!='item_tfms'})
+    return block.use_tfms([transform_from(o) for o in d['item_tfms']])
 
 _all_ = ['PILImage', 'PILImageBW', 'PILMask', 'imagenet_stats', 'load_image', 'Resize', 'RandomResizedCrop', 'EveryEpoch']
