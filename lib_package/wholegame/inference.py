@@ -21,7 +21,7 @@ from .data.dataset import Store
 from .data.loaders import DataLoader, _input_getter, show_items
 from .losses import as_loss
 from .metrics import AvgMetric
-from .learner import Learner
+from .learner import Learner, explain_args
 from .resume import loader_state, rng_state, set_loader_state, set_rng_state
 from .show import alt_text
 
@@ -116,6 +116,7 @@ def _gather(self:Learner, dl, act=None, with_input=False, with_loss=False):
 
 # %% ../../nbs/13d_inference.ipynb #a2687956
 @patch
+@explain_args(ds_type='ds_idx')
 def get_preds(self:Learner,
     ds_idx:int=1, # Part of the data: 0 is training, 1 validation
     dl:Iterable=None, # Or any loader, such as `learn.dls.test_dl(files)`
@@ -132,6 +133,7 @@ def get_preds(self:Learner,
 
 # %% ../../nbs/13d_inference.ipynb #3f911636
 @patch
+@explain_args(ds_type='ds_idx')
 def validate(self:Learner,
     ds_idx:int=1, # Part of the data: 0 is training, 1 validation
     dl:Iterable=None, # Or any loader with targets
@@ -226,6 +228,7 @@ def _say_which(labelled, alt):
 
 # %% ../../nbs/13d_inference.ipynb #3edbee76
 @patch
+@explain_args(ds_type='ds_idx')
 def show_results(self:Learner,
     ds_idx:int=1, # Part of the data: 0 is training, 1 validation
     dl:Iterable=None, # Or any of our loaders
@@ -253,6 +256,7 @@ def _augmented(dl):
     return dl.new(dataset=_as_part(dl.dataset, True), shuffle=False, drop_last=False, augment=True)
 
 @patch
+@explain_args(ds_type='ds_idx')
 def tta(self:Learner,
     ds_idx:int=1, # Part of the data: 0 is training, 1 validation
     dl:Iterable=None, # Or any of our loaders

@@ -13,6 +13,7 @@ from fastcore.basics import patch
 from .core import lazy_module
 from .data.loaders import show_items
 from .inference import Learner, eval_dl, items_at
+from .learner import explain_args
 from .show import alt_text
 
 # %% ../../nbs/18_interpret.ipynb #59a982d5
@@ -31,6 +32,7 @@ class Interpretation:
     ): self.dl,self.preds,self.targs,self.decoded,self.losses,self.names = dl,preds,targs,decoded,losses,vocab
 
     @classmethod
+    @explain_args(ds_type='ds_idx')
     def from_learner(cls,
         learn:Learner, # A trained learner
         ds_idx:int=1, # Part of the data: 1 is validation
@@ -56,6 +58,7 @@ class ClassificationInterpretation(Interpretation):
         return self.preds.gather(1, self.targs[:,None])[:,0]
 
 @patch
+@explain_args(ds_type='ds_idx')
 def interpret(self:Learner,
     ds_idx:int=1, # Part of the data: 1 is validation
     dl:Iterable=None, # Or any loader with labels
