@@ -6,15 +6,17 @@
 __all__ = ['version', 'samples', 'photo_kinds', 'draw_digit', 'sample_set', 'make_sample', 'sample_urls', 'sample_photo']
 
 # %% ../../../nbs/03d_data.samples.ipynb #4da28f0a
-import io, re, zlib
+import io, pickle, re, zlib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, quote_plus, unquote_plus, urlsplit
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from ..core import did_you_mean, parallel_map
 from .drawing import _bend, _turn
+from .faces import draw_head, kinect
 from .pets import draw_pet, pet_breeds
 from .photos import draw_bird, draw_forest
 from .streets import draw_street, street_codes
@@ -155,6 +157,29 @@ def _camvid_tiny(dest): _film(dest, (128,96), _films, 25, 2)
 def _camvid(dest, n=20):
     names = _film(dest, (480,360), _films[:3], n, 1.3)
     (dest/'valid.txt').write_text('\n'.join(f'{o}.png' for o in names[-n*3//4:]) + '\n')
+
+# %% ../../../nbs/03d_data.samples.ipynb #a1cec1a7
+def _rows(file, rows): file.write_text('\n'.join(' '.join(f'{v:g}' for v in o) + ' '*bool(len(o)) for o in rows))
+
+def _turned(dest, person, i):
+    "A picture of a film, and its text"
+    im,pose = draw_head(person, i, fine=.7)
+    _save(im, dest/f'{person+1:02}/frame_{3+5*i:05}_rgb.jpg')
+    _rows(dest/f'{person+1:02}/frame_{3+5*i:05}_pose.txt', [*pose.turn.round(6), [], pose.centre.round(3), []])
+
+@sample_set('biwi_head_pose.tgz')
+def _biwi(dest, people=24, n=12):
+    parallel_map(lambda o: _turned(dest, *divmod(o, n)), range(people*n))
+    for k in range(people): _rows(dest/f'{k+1:02}/rgb.cal', [*kinect, [], [0,0,0,0], [], *np.eye(3), [], [0,0,0], [], [640,480]])
+
+# %% ../../../nbs/03d_data.samples.ipynb #cb049528
+@sample_set('biwi_sample.tgz')
+def _biwi_sample(dest, n=200):
+    def _one(i):
+        im,pose = draw_head(i%20, i//20, (320,240), fine=1.4)
+        _save(im.resize((640,480)), dest/f'images/{i:03}.jpg')
+        return f'{i:03}.jpg',torch.tensor(pose.at((0,0,0))[0][::-1]*480, dtype=torch.float32)
+    (dest/'centers.pkl').write_bytes(pickle.dumps(dict(parallel_map(_one, range(n)))))
 
 # %% ../../../nbs/03d_data.samples.ipynb #03e16ada
 def _some_pet(cats):
