@@ -24,18 +24,20 @@ class _Only:
     def run(self, *args): return self.f(*args)
 
 def _storage(b): return torch.load(io.BytesIO(b), weights_only=True)
+def _buffer(b, dtype, shape, order): return np.frombuffer(b, dtype).reshape(shape, order=order).copy()
 
 _harmless = {'collections OrderedDict':OrderedDict, 'builtins set':set, 'builtins frozenset':frozenset, 'builtins slice':slice, 'builtins complex':complex,
     '_codecs encode':_Only(lambda s, enc: s.encode(enc)).run, 'torch._utils _rebuild_tensor_v2':_Only(torch._utils._rebuild_tensor_v2).run,
     'torch.storage _load_from_bytes':_Only(_storage).run, 'numpy ndarray':np.ndarray, 'numpy dtype':np.dtype,
-    **{f'{m}.multiarray {k}':f for m in ('numpy.core','numpy._core') for k,f in (('_reconstruct',_multiarray),('scalar',_scalar))}}
+    **{f'{m}.multiarray {k}':f for m in ('numpy.core','numpy._core') for k,f in (('_reconstruct',_multiarray),('scalar',_scalar))},
+    **{f'{m}.numeric _frombuffer':_Only(_buffer).run for m in ('numpy.core','numpy._core')}}
 
 # %% ../../nbs/07b_pickles.ipynb #d83d445e
 class _Harmless(pickle.Unpickler):
     "Finds no function but these"
     def find_class(self, module, name):
         f = _harmless.get(f"{module.replace('__builtin__', 'builtins')} {name}")
-        if f is None: raise pickle.UnpicklingError(f"it wants to call '{module}.{name}'")
+        if f is None: raise PermissionError(f"it wants to call '{module}.{name}'")
         return f
 
 # %% ../../nbs/07b_pickles.ipynb #6b78e5f0
@@ -46,8 +48,8 @@ def load_pickle(
     fn = Path(fn)
     if not fn.is_file(): raise FileNotFoundError(f"No file '{fn}'.")
     try: return _Harmless(io.BytesIO(fn.read_bytes())).load()
-    except pickle.UnpicklingError as e:
+    except PermissionError as e:
         raise ValueError(f"'{fn.name}' holds more than plain data: {e}. Nothing was run. If you trust where it comes from, open it with Python's pickle, "
             "and write it again as a table or as safetensors.") from None
-    except (EOFError, IndexError, KeyError, AttributeError, TypeError, RuntimeError, UnicodeDecodeError) as e:
+    except (pickle.UnpicklingError, EOFError, IndexError, KeyError, AttributeError, TypeError, RuntimeError, ValueError) as e:
         raise ValueError(f"'{fn.name}' can't be read as a pickle ({type(e).__name__}: {e}). Is it whole?") from None
