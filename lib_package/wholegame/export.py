@@ -21,7 +21,7 @@ from .core import default_device, say
 from .data.block import Block, block_from
 from .data.loaders import DataLoaders
 from .files import load_tree, load_weights, save_tree
-import wholegame.inference # so that an opened learner can predict
+import wholegame.inference, wholegame.summary # so that an opened learner can predict
 from .learner import Learner, explain_args
 
 # %% ../../nbs/19_export.ipynb #6df9bab6

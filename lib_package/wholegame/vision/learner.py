@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-import wholegame.export, wholegame.inference, wholegame.schedule # they add methods to `Learner`
+import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 from ..data.loaders import DataLoaders
 from ..events import Callback
 from ..learner import Learner, explain_args
