@@ -28,6 +28,10 @@ from .groups import vision_splitter
 _timm = lazy_module('timm') # a second to load, so only when a name is given
 _all_ = ['resnet18', 'resnet34', 'resnet50', 'models', 'vision_splitter']
 
+def __getattr__(name): # `from wholegame.vision import *` brings this module as `models`, and lessons write `models.resnet101`
+    if name.startswith('_'): raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(models, name)
+
 # %% ../../../nbs/23_vision.models.ipynb #daadf843
 def _tv_names(): return models.list_models(module=models)
 
