@@ -19,7 +19,7 @@ from .drawing import _bend, _turn
 from .faces import draw_head, kinect
 from .pets import draw_pet, pet_breeds
 from .photos import draw_bird, draw_forest
-from .signals import signal_sets
+from .scenes import draw_scene
 from .streets import draw_street, street_codes
 
 # %% ../../../nbs/03d_data.samples.ipynb #7bd9e7bb
@@ -69,7 +69,7 @@ def draw_digit(
 
 # %% ../../../nbs/03d_data.samples.ipynb #fd850ab2
 version = 1 # another number when the drawings change, so that kept ones are drawn anew
-samples = dict(signal_sets) # file name of an archive -> function that draws its contents into a new folder
+samples = {} # file name of an archive -> function that draws its contents into a new folder
 
 def sample_set(
     name:str, # File name of the archive, as in its address
@@ -181,6 +181,20 @@ def _biwi_sample(dest, n=200):
         _save(im.resize((640,480)), dest/f'images/{i:03}.jpg')
         return f'{i:03}.jpg',torch.tensor(pose.at((0,0,0))[0][::-1]*480, dtype=torch.float32)
     (dest/'centers.pkl').write_bytes(pickle.dumps(dict(parallel_map(_one, range(n)))))
+
+# %% ../../../nbs/03d_data.samples.ipynb #5a0274d3
+def _planet(dest, n, size):
+    def _one(i):
+        im,tags = draw_scene(i, size)
+        _save(im, dest/f'train/train_{i}.jpg')
+        return f'train_{i},{" ".join(tags)}\n'
+    (dest/'labels.csv').write_text('image_name,tags\n' + ''.join(parallel_map(_one, range(n))))
+
+@sample_set('planet_sample.tgz')
+def _planet_sample(dest, n=600): _planet(dest, n, 256)
+
+@sample_set('planet_tiny.tgz')
+def _planet_tiny(dest, n=200): _planet(dest, n, 128)
 
 # %% ../../../nbs/03d_data.samples.ipynb #03e16ada
 def _some_pet(cats):
