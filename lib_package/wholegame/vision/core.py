@@ -44,6 +44,7 @@ _n_channels = {'L':1, 'RGB':3, 'RGBA':4, 'HSV':3, 'LAB':3, 'YCbCr':3, 'CMYK':4}
 # %% ../../../nbs/21b_vision.core.ipynb #0a0d5f95
 class ImageBlock(Block):
     "Pictures: read, resized, augmented, normalised and shown"
+    sized_by = None # In a class whose pictures have one size, the arguments that say which
     def __init__(self,
         mode='RGB', # Pillow's name of the colour mode: 'RGB', or 'L' for grey; or `PILImageBW`
         cls=None, # Another way to give it: `PILImage` or `PILImageBW`
@@ -52,6 +53,7 @@ class ImageBlock(Block):
         if self.mode not in _n_channels: raise ValueError(f"mode is one of {', '.join(_n_channels)}, not {self.mode!r}")
 
     def use_tfms(self, tfms):
+        if tfms and self.sized_by: raise TypeError(f'{type(self).__name__} makes pictures of one size: choose it by {self.sized_by}, and leave out item_tfms.')
         for o in tfms: _check_item_tfm(o)
         self.tfms = list(tfms)
         return self
