@@ -20,6 +20,7 @@ from .faces import draw_head, kinect
 from .pets import draw_pet, pet_breeds
 from .photos import draw_bird, draw_forest
 from .scenes import draw_scene
+from .signals import signal_sets
 from .streets import draw_street, street_codes
 
 # %% ../../../nbs/03d_data.samples.ipynb #7bd9e7bb
@@ -69,7 +70,7 @@ def draw_digit(
 
 # %% ../../../nbs/03d_data.samples.ipynb #fd850ab2
 version = 1 # another number when the drawings change, so that kept ones are drawn anew
-samples = {} # file name of an archive -> function that draws its contents into a new folder
+samples = dict(signal_sets) # file name of an archive -> function that draws its contents into a new folder
 
 def sample_set(
     name:str, # File name of the archive, as in its address
