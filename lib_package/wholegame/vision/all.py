@@ -24,7 +24,7 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'ParamScheduler', 'SchedCos', 'SchedExp', 'SchedLin', 'SchedPoly', 'combine_scheds', 'combined_cos',
            'minimum', 'slide', 'steep', 'valley', 'ClassificationInterpretation', 'Interpretation', 'load_learner',
            'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model',
-           'vision_splitter', 'load_pickle', 'layer_units']
+           'vision_splitter', 'load_pickle', 'layer_units', 'try_arch', 'try_archs']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -83,6 +83,7 @@ from .models import create_body, create_head, model_stats, vision_model, vision_
 from .learner import cnn_learner, vision_learner
 from ..pickles import load_pickle
 from .groups import layer_units
+from .families import try_arch, try_archs
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -109,7 +110,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'ClassificationInterpretation', 'Interpretation', 'load_learner', 'load_weights',
     'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model', 'vision_splitter',
     'load_pickle',
-    'layer_units']
+    'layer_units',
+    'try_arch', 'try_archs']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
