@@ -48,7 +48,8 @@ def _describe_loss(f):
     "Name of a loss that the libraries have, and what reading its outputs needs; None for others"
     kind = _name(f)
     if _known_losses.get(kind) not in (f, type(f)): return None
-    return {'kind':kind, **{k:getattr(f, k) for k in ('axis','thresh') if isinstance(getattr(f, k, None), (int,float))}}
+    args = {k:getattr(f, k, None) for k in ('axis','thresh')}
+    return {'kind':kind, **{k:v.tolist() if hasattr(v, 'tolist') else v for k,v in args.items() if v is not None}}
 
 def _make_loss(d, blocks):
     "The loss that `d` names, else that of the target's block; a learner that only predicts needs it to read its outputs"
@@ -56,7 +57,7 @@ def _make_loss(d, blocks):
     if f is None: return blocks[-1].loss_func() or losses.MSELossFlat()
     f = f() if isinstance(f, type) else f
     for k in ('axis','thresh'):
-        if hasattr(f, k) and isinstance(d.get(k), (int,float)): setattr(f, k, d[k])
+        if hasattr(f, k) and isinstance(d.get(k), (int,float,list)): setattr(f, k, d[k])
     return f
 
 # %% ../../nbs/19_export.ipynb #2f8337b4

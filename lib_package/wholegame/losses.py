@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
 from .data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from .metrics import check_thresh
 
 # %% ../../nbs/11_losses.ipynb #ab7fb38b
 def _each(f, pred, targs):
@@ -106,24 +107,33 @@ def _as_pred(loss, pred, targ, hint):
     if one!=two: _misfit(loss, pred, targ, hint)
     return targ.to(_f32(pred).dtype).reshape(pred.shape)
 
+# %% ../../nbs/11_losses.ipynb #2cc362a1
 class BCEWithLogitsLossFlat(_Loss):
     "Binary cross-entropy of scores and labels of 0 or 1, in float32"
     def __init__(self,
-        thresh:float=0.5, # A probability above it is a yes
-        weight:torch.Tensor|None=None, # How much each label counts
-        pos_weight:torch.Tensor|None=None, # How much more a yes counts than a no, for each label
+        thresh:float|list=0.5, # A probability above it is a yes; or one number for each label
+        weight:torch.Tensor|list|None=None, # How much each label counts
+        pos_weight:torch.Tensor|list|None=None, # How much more a yes counts than a no, for each label
         reduction:str='mean', # 'mean', 'sum' or 'none'
     ):
         super().__init__()
+        check_thresh(thresh)
         self.thresh,self.reduction = thresh,reduction
         for k,v in dict(weight=weight, pos_weight=pos_weight).items():
             self.register_buffer(k, None if v is None else torch.as_tensor(v, dtype=torch.float32))
     def forward(self, pred, targ):
         targ = _as_pred(self, pred, targ, 'it needs a 0 or 1 for each output. For one class per item use CrossEntropyLossFlat.')
-        w,pw = (None if o is None else o.to(pred.device) for o in (self.weight, self.pos_weight))
+        w,pw = (self._per_label(k, pred) for k in ('weight', 'pos_weight'))
         return F.binary_cross_entropy_with_logits(_f32(pred), targ, w, pos_weight=pw, reduction=self.reduction)
     def activation(self, preds): return _f32(preds).sigmoid()
-    def decodes(self, probs): return probs>self.thresh
+    def decodes(self, probs):
+        t = check_thresh(self.thresh, probs.shape[1] if probs.ndim>1 else None).to(probs.device)
+        return probs>(t.view(-1, *[1]*(probs.ndim-2)) if t.ndim else t)
+    def _per_label(self, name, pred):
+        w,n = getattr(self, name),pred.shape[-1]
+        if w is None: return None
+        if w.ndim==1 and len(w) not in (1,n): raise ValueError(f'{name} has {len(w)} numbers for {n} labels: give one for each, in the order of `dls.vocab`')
+        return w.to(pred.device)
 
 # %% ../../nbs/11_losses.ipynb #c63d86fc
 class MSELossFlat(_Loss):

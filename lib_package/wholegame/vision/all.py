@@ -24,7 +24,9 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'ParamScheduler', 'SchedCos', 'SchedExp', 'SchedLin', 'SchedPoly', 'combine_scheds', 'combined_cos',
            'minimum', 'slide', 'steep', 'valley', 'ClassificationInterpretation', 'Interpretation', 'load_learner',
            'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model',
-           'vision_splitter', 'load_pickle', 'layer_units', 'try_arch', 'try_archs']
+           'vision_splitter', 'load_pickle', 'layer_units', 'try_arch', 'try_archs', 'PrecisionMulti', 'RecallMulti',
+           'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds',
+           'honest_score']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -84,6 +86,7 @@ from .learner import cnn_learner, vision_learner
 from ..pickles import load_pickle
 from .groups import layer_units
 from .families import try_arch, try_archs
+from ..multilabel import PrecisionMulti, RecallMulti, FBetaMulti, F1ScoreMulti, JaccardMulti, APScoreMulti, RocAucMulti, best_thresholds, honest_score
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -111,7 +114,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model', 'vision_splitter',
     'load_pickle',
     'layer_units',
-    'try_arch', 'try_archs']
+    'try_arch', 'try_archs',
+    'PrecisionMulti', 'RecallMulti', 'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds', 'honest_score']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
