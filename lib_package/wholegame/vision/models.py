@@ -35,12 +35,18 @@ def __getattr__(name): # `from wholegame.vision import *` brings this module as 
 # %% ../../../nbs/23_vision.models.ipynb #daadf843
 def _tv_names(): return models.list_models(module=models)
 
+def _checked_tag(name):
+    "('timm', name), if there are weights with the tag behind the dot"
+    base,_,tag = name.partition('.')
+    tags = [o.partition('.')[2] for o in _timm.list_pretrained(base+'.*')]
+    if tag and tag not in tags: raise ValueError(f"{base} has no weights called {tag!r}; there are {', '.join(tags) or 'none'}.{did_you_mean(tag, tags)}")
+    return 'timm',name
+
+# %% ../../../nbs/23_vision.models.ipynb #b7efb40f
 def _named(name):
     "(source, name) of an architecture given by name; only names in a registry, never addresses of files"
     if re.fullmatch(r'\w+(\.\w+)?', name):
-        if _timm.is_model(name):
-            _timm.get_pretrained_cfg(name) # complains about an unknown tag
-            return 'timm',name
+        if _timm.is_model(name): return _checked_tag(name)
         if name in _tv_names(): return 'torchvision',name
     raise ValueError(f"No architecture is called {name!r}.{did_you_mean(name, [*_timm.list_models(), *_tv_names()], n=3)}")
 
@@ -119,7 +125,7 @@ def _size_msg(name, want, got):
 def _try_sizes(body, n_in, sizes, dev):
     for s in sizes:
         try: return body(torch.zeros(1, n_in, *s, device=dev)).shape
-        except (RuntimeError, AssertionError, ValueError) as e: err = e
+        except (RuntimeError, AssertionError, ValueError, IndexError, TypeError) as e: err = e
     raise RuntimeError(f"This body can't take pictures with {n_in} channels: {err}") from err
 
 @torch.no_grad()
@@ -281,10 +287,10 @@ def _custom(arch, pretrained, n_in):
     return m
 
 def _cut(m, cut):
-    if isinstance(cut, int): m = nn.Sequential(*list(m.children())[:cut])
-    elif cut is not None: m = cut(m)
-    if not list(m.parameters()): raise ValueError(f"cut={cut} leaves nothing of the model: it has {len(list(m.children()))} parts.")
-    return m
+    if not (callable(cut) or isinstance(cut, int)): raise TypeError(f"cut is a number of parts to keep, such as -3, or a function from the model to its body, not {cut!r}.")
+    body = cut(m) if callable(cut) else nn.Sequential(*list(m.children())[:cut])
+    if not list(body.parameters()): raise ValueError(f"cut={cut} leaves nothing of the model: it has {len(list(m.children()))} parts.")
+    return body
 
 # %% ../../../nbs/23_vision.models.ipynb #a84a6ea2
 def create_body(
@@ -393,6 +399,19 @@ def _check_counts(n_out, n_in):
     for k,v in (('n_out',n_out), ('n_in',n_in)):
         if isinstance(v, bool) or not isinstance(v, int) or v<1: raise ValueError(f"{k} should be a whole number from 1, not {v!r}.")
 
+def _features(body, n_in, arch, cut, args):
+    "The shape of what `body` gives, or what to change if a head can't use it"
+    try:
+        shape = _probe(body, n_in, getattr(body, 'size', None))
+        if len(shape) in (2,4): return shape
+        raise RuntimeError(f"The body gives {tuple(shape)} for one picture, and create_head wants (1, features) or (1, features, h, w): pass custom_head.")
+    except RuntimeError as e:
+        name,why = getattr(arch, '__name__', arch),str(e).partition('\n')[0]
+        if cut is not None: raise ValueError(f"What cut={cut} leaves of {name} can't be called part after part, or gives no features. Leave cut out, or pass a function from the model to its body. ({why})") from e
+        if 'img_size' in args: raise ValueError(f"{name} can't be built for img_size={args['img_size']}: leave it out, and resize pictures to the model's own size, often Resize(224). ({why})") from e
+        raise
+
+# %% ../../../nbs/23_vision.models.ipynb #d81fb396
 def vision_model(
     arch:Callable|str, # Function of torchvision, name of a timm model, or your own function that returns a model
     n_out:int, # Numbers to predict, for classes their count
@@ -411,7 +430,7 @@ def vision_model(
     body = create_body(arch, pretrained, n_in, cut, arch_args)
     head = custom_head
     if head is None:
-        shape = _probe(body, n_in, getattr(body, 'size', None))
+        shape = _features(body, n_in, arch, cut, arch_args)
         head = create_head(shape[1], n_out, pool=len(shape)>2, y_range=y_range, **opts)
     if init is not None: _init_head(head, init)
     m = nn.Sequential(body, head)
