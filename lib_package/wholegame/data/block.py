@@ -52,6 +52,10 @@ def check_labels(
                      "Drop these items, or correct get_y.")
 
 # %% ../../../nbs/05a_data.block.ipynb #7c481bff
+def _refuse_unseen(k, n):
+    raise ValueError(f"Class {k!r} has {n} item{'s'*(n>1)} in validation and none in training. "
+                     "Use another seed, TrainTestSplitter(stratify=...), more items, or leave the class out.")
+
 def _check_categories(values, train, valid, items, vocab):
     "What can be seen of wrong labels before training"
     check_labels(values, items)
@@ -66,9 +70,7 @@ def _check_categories(values, train, valid, items, vocab):
         raise ValueError(f"{len(values)} items have {len(values)} different labels. Is get_y right? First: '{items[0]}' -> {str(values[0])!r}.")
     seen = {values[i] for i in train}
     unseen = Counter(values[i] for i in valid if values[i] not in seen)
-    for k,n in unseen.items():
-        raise ValueError(f"Class {k!r} has {n} item{'s'*(n>1)} in validation and none in training. "
-                         "Use another seed, TrainTestSplitter(stratify=...), more items, or leave the class out.")
+    for k,n in unseen.items(): _refuse_unseen(k, n)
 
 # %% ../../../nbs/05a_data.block.ipynb #babc43b1
 class CategoryBlock(Block):
@@ -116,6 +118,29 @@ def decode(self:CategoryBlock,
     return self.vocab[int(t)]
 
 # %% ../../../nbs/05a_data.block.ipynb #d14805f7
+def _check_rows(values, items, vocab):
+    "Rows of zeros and ones, as many as there are names"
+    for o,v in zip(items, values):
+        t = torch.as_tensor(v)
+        if t.shape!=(len(vocab),): raise ValueError(f"get_y returned {tuple(t.shape)} numbers for '{o}', and vocab has {len(vocab)} names. With encoded=True each item has a 0 or 1 for every name.")
+        if not ((t==0) | (t==1)).all(): raise ValueError(f"get_y returned {v!r} for '{o}'; encoded labels are 0 or 1.")
+
+def _check_lists(values, items, add_na):
+    for o,v in zip(items, values):
+        if isinstance(v, str) or not hasattr(v, '__iter__'):
+            raise TypeError(f"get_y returned one label ({v!r}) for '{o}'; MultiCategoryBlock wants a list. Use CategoryBlock for one, or label_delim to split the text.")
+        if not add_na and any(map(_missing, v)): raise ValueError(f"get_y returned {v!r} for '{o}': one of these labels is missing. Drop it, or correct get_y.")
+    kinds = {frozenset(v) for v in values}
+    if len(kinds)==1<len(values): raise ValueError(f'All {len(values)} items have the same labels ({", ".join(map(str, *kinds)) or "none"}): there is nothing to learn. Check get_y.')
+
+def _check_given(values, items, vocab):
+    for o,l in ((o,l) for o,v in zip(items, values) for l in v):
+        if l not in vocab: raise ValueError(f"Label {l!r} of '{o}' is not one of the {len(vocab)} in vocab: {', '.join(map(str, list(vocab)[:10]))}.{did_you_mean(str(l), map(str, vocab))}")
+
+def _check_seen(values, valid, vocab):
+    for l,n in Counter(l for i in valid for l in values[i] if l not in vocab).items(): _refuse_unseen(l, n)
+
+# %% ../../../nbs/05a_data.block.ipynb #bac31cf0
 class MultiCategoryBlock(CategoryBlock):
     "Any number of labels; the model answers yes or no for every class"
     def __init__(self,
@@ -129,10 +154,11 @@ class MultiCategoryBlock(CategoryBlock):
 
     def setup(self, values, train, valid, items):
         check_labels(values, items)
-        for o,v in zip(items, values):
-            if isinstance(v,str): raise TypeError(f"get_y returned one label ({v!r}) for '{o}'; MultiCategoryBlock wants a list. "
-                                                  "Use CategoryBlock for one, or label_delim to split the text.")
+        if self.encoded: return _check_rows(values, items, self.vocab) or self
+        _check_lists(values, items, self.add_na)
         if self.given is None: self._use(sorted({l for i in train for l in values[i]}, key=str))
+        if self.add_na: return self
+        _check_given(values, items, self.o2i) if self.given else _check_seen(values, valid, self.o2i)
         return self
 
     def encode(self, o):

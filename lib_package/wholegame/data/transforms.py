@@ -243,7 +243,7 @@ class ColReader:
     ): self.cols,self.pref,self.suff,self.label_delim = cols,pref,suff,label_delim
     def _one(self, o, c):
         v = (o if isinstance(o,Row) else Row(o))[c]
-        if self.label_delim is not None: return v.split(self.label_delim) if isinstance(v,str) and v else []
+        if self.label_delim is not None: return [] if v is None or str(v) in ('nan','<NA>','NaT') else [t for l in str(v).split(self.label_delim) if (t := l.strip())]
         if isinstance(self.pref,Path): return self.pref/f'{v}{self.suff}'
         return f'{self.pref}{v}{self.suff}' if self.pref or self.suff else v
     def __call__(self, o):
