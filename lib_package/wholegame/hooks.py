@@ -126,13 +126,14 @@ def untouched(
     model:nn.Module, # Anything may be asked of it inside the `with` block
 ):
     "Evaluation mode inside the block, and everything as it was after it"
-    modes,grads,rng = [(m, m.training) for m in model.modules()], [(p, p.grad) for p in model.parameters()], rng_state()
-    for p,_ in grads: p.grad = None
+    modes,rng = [(m, m.training) for m in model.modules()], rng_state()
+    grads = [(p, p.grad, p.requires_grad) for p in model.parameters()]
+    for p,*_ in grads: p.grad = None
     model.eval()
     try: yield model
     finally:
         for m,o in modes: m.training = o
-        for p,g in grads: p.grad = g
+        for p,g,learns in grads: p.grad,p.requires_grad = g,learns
         set_rng_state(rng)
 
 # %% ../../nbs/16_hooks.ipynb #07729d43

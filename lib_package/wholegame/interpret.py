@@ -29,7 +29,8 @@ class Interpretation:
         decoded:torch.Tensor, # What was answered, like `targs`
         losses:torch.Tensor, # How wrong that is, (n,)
         vocab:list=None, # Names of the classes, in the order of the model's outputs
-    ): self.dl,self.preds,self.targs,self.decoded,self.losses,self.names = dl,preds,targs,decoded,losses,vocab
+        learn:Learner=None, # Who answered; needed for heat maps
+    ): self.dl,self.preds,self.targs,self.decoded,self.losses,self.names,self.learn = dl,preds,targs,decoded,losses,vocab,learn
 
     @classmethod
     @explain_args(ds_type='ds_idx')
@@ -42,7 +43,7 @@ class Interpretation:
 def _gather(learn, ds_idx, dl):
     dl = eval_dl(learn.dls[ds_idx] if dl is None else dl)
     preds,targs,decoded,losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True)
-    return dl,preds,targs,decoded,losses,learn.dls.vocab
+    return dl,preds,targs,decoded,losses,learn.dls.vocab,learn
 
 # %% ../../nbs/18_interpret.ipynb #9399b062
 class ClassificationInterpretation(Interpretation):
@@ -101,6 +102,7 @@ def plot_top_losses(self:Interpretation,
     figsize:tuple=None, # (width, height) in inches
     nrows:int=None, # Rows of the grid
     ncols:int=None, # Columns of the grid
+    heatmap:bool|str=False, # Lay over each picture what spoke for the predicted class? 'actual' is for the class of the label
 ):
     "Draw the items with the most extreme losses: prediction / actual / loss, and for classes the probability of the actual one"
     idxs = self.top_losses(k, largest).idxs.tolist()
@@ -109,6 +111,10 @@ def plot_top_losses(self:Interpretation,
     show_items(ds.blocks, items, ds.n_inp, self._words(idxs), nrows, ncols, figsize, ['black' if o else 'red' for o in right])
     alt_text(f'{len(idxs)} items with their prediction, label and loss', plt.gcf().axes[0])
     plt.gcf().suptitle('prediction / actual / loss' + ' / probability of actual'*isinstance(self, ClassificationInterpretation))
+    if heatmap: self._lay_heat(idxs, heatmap, plt.gcf())
+
+@patch
+def _lay_heat(self:Interpretation, idxs, which, fig): raise TypeError('Heat maps are for pictures: `import wholegame.vision.heatmaps` brings them.')
 
 # %% ../../nbs/18_interpret.ipynb #f88be288
 @patch
