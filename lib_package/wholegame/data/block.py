@@ -133,6 +133,7 @@ def _check_lists(values, items, add_na):
     kinds = {frozenset(v) for v in values}
     if len(kinds)==1<len(values): raise ValueError(f'All {len(values)} items have the same labels ({", ".join(map(str, *kinds)) or "none"}): there is nothing to learn. Check get_y.')
 
+# %% ../../../nbs/05a_data.block.ipynb #ba1334b6
 def _check_given(values, items, vocab):
     for o,l in ((o,l) for o,v in zip(items, values) for l in v):
         if l not in vocab: raise ValueError(f"Label {l!r} of '{o}' is not one of the {len(vocab)} in vocab: {', '.join(map(str, list(vocab)[:10]))}.{did_you_mean(str(l), map(str, vocab))}")
