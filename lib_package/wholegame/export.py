@@ -28,6 +28,7 @@ from .learner import Learner, explain_args
 def _works_always(o):
     "Does the batch transform `o` change validation batches?"
     if hasattr(o, 'matrix'): return getattr(o, 'size', None) is not None
+    if getattr(o, 'random', False): return False
     return not hasattr(o, 'colour') and (hasattr(o, 'describe') or not callable(o))
 
 def _name(o): return getattr(o, '__name__', None) or type(o).__name__
@@ -99,7 +100,7 @@ def export(self:Learner,
 
 # %% ../../nbs/19_export.ipynb #359cb2dc
 model_makers = {'vision':('wholegame.vision.models','model_from_desc')} # builder -> module and function that takes the description
-_families = ['wholegame.vision.core','wholegame.vision.masks','wholegame.vision.points'] # modules that bring blocks and transforms
+_families = [f'wholegame.vision.{o}' for o in ('core','masks','points','sound')] # modules that bring blocks and transforms
 
 def _load_families():
     for o in _families: import_module(o)
@@ -158,9 +159,11 @@ def _check_known(ds, name):
     if own: raise ValueError(f"The file only names {', '.join(map(repr, own))}, which is code and not stored. Pass all {name} again: load_learner(file, {name}=[...]).")
 
 # %% ../../nbs/19_export.ipynb #fc8e6cbf
+_no_sizes = 'vocab','f_min','f_max','lo','hi','fast' # names, frequencies, ranges of values
+
 def _sane(o):
     "No number in a description should be able to exhaust memory"
-    if isinstance(o, dict): return all(_sane(v) for k,v in o.items() if k!='vocab')
+    if isinstance(o, dict): return all(_sane(v) for k,v in o.items() if k not in _no_sizes)
     if isinstance(o, (list,tuple)): return all(map(_sane, o))
     return not isinstance(o, (int,float)) or abs(o)<=20_000
 

@@ -223,7 +223,7 @@ def __call__(self:AugmentPipeline,
     funcs = [f for f in self.funcs if r is not None or isinstance(f, Always)]
     A,b = self._constants(r, xb, None if funcs else self.norm)
     x = (_in_parts if xb.device.type=='cpu' else _finish)(xb, M, A, b, size, mode, self.pad_mode)
-    for f in funcs: x = f(x)
+    for f in funcs: x = f(x, r) if getattr(f, 'random', False) else f(x)
     if funcs and self.norm: x = self.norm.apply(x)
     return x.contiguous(memory_format=torch.channels_last)
 
