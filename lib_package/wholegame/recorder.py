@@ -160,7 +160,7 @@ def plot_sched(self:Recorder,
     figsize:tuple|None=None, # Inches
 ): # Two axes
     "Learning rate and momentum of each batch"
-    _,axs = plt.subplots(1, 2, figsize=figsize or (10,3.5))
+    _,axs = plt.subplots(1, 2, figsize=figsize or (8,3), layout='constrained')
     for ax,ys,name in zip(axs, (self.lrs,self.moms), ('learning rate','momentum')):
         ax.plot([math.nan if o is None else o for o in ys])
         ax.set(xlabel='batch', ylabel=name)
@@ -173,7 +173,7 @@ def plot_metrics(self:Recorder,
     "Each metric by epoch"
     if not self.history: raise ValueError("Nothing to plot yet: fit first")
     names = [o for o in self.history[-1] if o not in ('epoch','train_loss','time')]
-    _,axs = plt.subplots(1, len(names), figsize=figsize or (4*len(names),3.5), squeeze=False)
+    _,axs = plt.subplots(1, len(names), figsize=figsize or (4*len(names),3), squeeze=False, layout='constrained')
     for ax,name in zip(axs[0], names):
         ax.plot([o.get(name, math.nan) for o in self.history], 'o-')
         ax.set(xlabel='epoch', ylabel=name)
