@@ -54,7 +54,7 @@ def search_images(
     "Addresses of photos that match `term`"
     if engine is None and is_offline():
         urls = _samples.sample_urls(term, max_images)
-        say(f"Offline, so these are stand-ins: {len(urls)} drawn photos for '{term}'")
+        say(f"Offline, so these are stand-ins: {len(urls)} drawn photo{'s'*(len(urls)!=1)} for '{term}'")
         return L(urls)
     try: urls = list((engine or _search)(term, max_images))
     except Exception as e: raise _no_photos(term, _reason(e)) from e # each engine has errors of its own
