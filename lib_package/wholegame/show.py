@@ -71,9 +71,17 @@ def _cell_inches(ax):
     w,spec = ax.figure.figure.get_size_inches()[0],ax.get_subplotspec()
     return 0.94*w/spec.get_gridspec().ncols if spec else ax.get_window_extent().width/ax.figure.figure.dpi
 
+def _lines(title, color, inches, size):
+    "(text, colour) of every line of a title, which is a text, or a list of such pairs"
+    pairs = title if isinstance(title, (list,tuple)) else [(title,color)]
+    return [(l,c or plt.rcParams['text.color']) for t,c in pairs for o in str(t).splitlines() for l in _wrap(o, inches, size).split('\n')]
+
 def _set_title(ax, title, color=None, size=10):
-    t = '\n'.join(_wrap(o, _cell_inches(ax), size) for o in str(title).splitlines())
-    ax.set_title(t, fontsize=size, color=color or plt.rcParams['text.color'], parse_math=False) # a $ is a dollar
+    lines = _lines(title, color, _cell_inches(ax), size)
+    how = dict(fontsize=size, parse_math=False) # a $ is a dollar
+    if len({c for _,c in lines})==1: ax.set_title('\n'.join(t for t,_ in lines), color=lines[0][1], **how)
+    else:
+        for k,(t,c) in enumerate(lines[::-1]): ax.annotate(t, (.5,1), (0,4+1.25*size*k), 'axes fraction', 'offset points', ha='center', color=c, **how)
 
 # %% ../../nbs/01_show.ipynb #0239cc71
 _ipython = lazy_module('IPython')

@@ -170,6 +170,12 @@ class MultiCategoryBlock(CategoryBlock):
     def decode(self, t): return [self.vocab[i] for i in torch.nonzero(t>0.5).flatten().tolist()]
     def label(self, o): return ';'.join(map(str,o)) or '(none)'
 
+    marks = '✓ found   + said, but not there   − missed'
+    def compare(self, targ, pred):
+        "The labels in lines with a colour: (text, colour)"
+        found,extra,missed = ([l for l in a if (l in b)==yes] for a,b,yes in ((pred,targ,True),(pred,targ,False),(targ,pred,False)))
+        return [(f"{m} {', '.join(map(str, o))}",c) for o,m,c in ((found,'✓','#1a7f37'),(extra,'+','#c62828'),(missed,'−','#9a6700')) if o] or [('✓ (none)','#1a7f37')]
+
 # %% ../../../nbs/05a_data.block.ipynb #97e30080
 class RegressionBlock(Block):
     "One number or several; the model answers with as many"

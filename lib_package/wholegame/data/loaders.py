@@ -155,7 +155,7 @@ def show_items(
     blocks:list, # One per element
     items:list, # Tuples of decoded elements
     n_inp:int=1, # How many elements are inputs
-    titles:list=None, # Instead of the labels
+    titles:list=None, # Instead of the labels: texts, or lists of (text, colour)
     nrows:int=None, # Rows of the grid
     ncols:int=None, # Columns of the grid
     figsize:tuple=None, # Inches
@@ -165,7 +165,7 @@ def show_items(
     if hasattr(blocks[0], 'show_rows'): return blocks[0].show_rows(blocks, items, n_inp, titles)
     axs = get_grid(len(items), nrows, ncols, figsize)
     if titles is None: titles = [_title(blocks[n_inp:], o[n_inp:]) for o in items]
-    words = titles if any(titles) else ['; '.join(b.label(v) for b,v in zip(blocks[n_inp:], o[n_inp:])) for o in items]
+    words = [' '.join(t for t,_ in o) if isinstance(o, list) else o for o in titles] if any(titles) else ['; '.join(b.label(v) for b,v in zip(blocks[n_inp:], o[n_inp:])) for o in items]
     alt_text(f'{len(axs)} items: {", ".join(words)[:200]}', axs[0])
     for j,(ax,o) in enumerate(zip(axs, items)):
         blocks[0].show(o[0], ax=ax, title=titles[j])
