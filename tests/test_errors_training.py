@@ -275,3 +275,31 @@ def test_lr_find_does_not_change_what_follows(dls):
         learn.fit(1)
         return learn.recorder.values[-1]
     assert fit(True)==fit(False)
+
+
+# --- what a failure leaves behind
+
+class Fail(Callback):
+    "Raise `error` in `event` of one batch of training"
+    run_valid = False
+    def __init__(self, error, event, at=1, order=0):
+        self.order,self.error,self.at = order,error,at
+        setattr(self, event, self._fail)
+    def _fail(self):
+        if self.learn.train_iter in (self.at-1,self.at) and not self.__dict__.get('over'):
+            self.over = True
+            raise self.error
+
+
+def norm_learner(path=None, n=4, valid=None, **kw):
+    torch.manual_seed(0)
+    x = torch.randn(16,3)
+    model = nn.Sequential(nn.Linear(3,4), nn.BatchNorm1d(4), nn.Linear(4,2))
+    return Learner(DataLoaders([(x,(x[:,0]>0).long())]*n, [(x,(x[:,0]>0).long())] if valid is None else valid), model, nn.CrossEntropyLoss(), path=path, **kw).no_bar()
+
+
+def test_failed_batch_leaves_norm_layers_alone(tmp_path):
+    "A batch that fails half way may not change how fast running statistics move from then on"
+    learn = norm_learner(tmp_path)
+    with pytest.raises(RuntimeError, match='oops'): learn.fit(1, cbs=Fail(RuntimeError('oops'), 'after_loss', 1))
+    assert learn.model[1].momentum==0.1

@@ -29,7 +29,7 @@ def is_frozen_norm(
 class WarmNorm(Callback):
     "Make the statistics of new batch normalisation layers an average, until enough batches have passed"
     order,run_valid,run_find = -20,False,False
-    def __init__(self): self.k,self.names = 0,None
+    def __init__(self): self.k,self.names,self.layers = 0,None,[]
 
     def before_fit(self):
         if self.names is None: self.names = [n for n,m in self.learn.model.named_modules() if is_new_norm(m)]
@@ -42,6 +42,8 @@ class WarmNorm(Callback):
 
     def after_batch(self):
         for m,mom in self.layers: m.momentum = mom
+
+    def close(self): self.after_batch() # also when a batch failed half way
 
     def before_train(self):
         for n,m in self.learn.model.named_modules():
