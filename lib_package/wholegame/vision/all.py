@@ -26,7 +26,8 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model',
            'vision_splitter', 'load_pickle', 'layer_units', 'try_arch', 'try_archs', 'PrecisionMulti', 'RecallMulti',
            'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds',
-           'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate']
+           'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'grad_cam',
+           'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -88,6 +89,8 @@ from .groups import layer_units
 from .families import try_arch, try_archs
 from ..multilabel import PrecisionMulti, RecallMulti, FBetaMulti, F1ScoreMulti, JaccardMulti, APScoreMulti, RocAucMulti, best_thresholds, honest_score
 from ..groups import false_negative_rate, false_positive_rate, item_errors, selection_rate
+from .heatmaps import grad_cam, show_heat
+from ..hooks import ActivationStats, Hook, Hooks, hook_output, hook_outputs
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -117,7 +120,9 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'layer_units',
     'try_arch', 'try_archs',
     'PrecisionMulti', 'RecallMulti', 'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds', 'honest_score',
-    'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate']
+    'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate',
+    'grad_cam', 'show_heat',
+    'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
