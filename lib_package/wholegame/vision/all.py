@@ -27,7 +27,7 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'vision_splitter', 'load_pickle', 'layer_units', 'try_arch', 'try_archs', 'PrecisionMulti', 'RecallMulti',
            'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds',
            'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'grad_cam',
-           'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs']
+           'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -91,6 +91,7 @@ from ..multilabel import PrecisionMulti, RecallMulti, FBetaMulti, F1ScoreMulti, 
 from ..groups import false_negative_rate, false_positive_rate, item_errors, selection_rate
 from .heatmaps import grad_cam, show_heat
 from ..hooks import ActivationStats, Hook, Hooks, hook_output, hook_outputs
+from ..interpret_multi import MultiLabelInterpretation
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -122,7 +123,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'PrecisionMulti', 'RecallMulti', 'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds', 'honest_score',
     'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate',
     'grad_cam', 'show_heat',
-    'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs']
+    'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs',
+    'MultiLabelInterpretation']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
