@@ -189,7 +189,7 @@ def show_images(
     titles,colors = (list(o) if o is not None else [None]*len(ims) for o in (titles, colors))
     for o,what in ((titles, 'titles'), (colors, 'colors')):
         if len(o)!=len(ims): raise ValueError(f'{len(o)} {what} for {len(ims)} pictures')
-    lines = max([_wrap(str(t), 0.94*imsize).count('\n')+1 for t in titles if t is not None], default=0)
+    lines = max([sum(_wrap(o, 0.94*imsize).count('\n')+1 for o in str(t).splitlines()) for t in titles if t is not None], default=0)
     axs = get_grid(len(ims), nrows, ncols, figsize, imsize, title_lines=lines)
     for ax,im,t,c in zip(axs, ims, titles, colors): show_image(im, ax=ax, title=t, cmap=cmap, title_color=c)
     names = ', '.join(str(t) for t in titles[:len(axs)] if t is not None)
