@@ -27,7 +27,8 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'vision_splitter', 'load_pickle', 'layer_units', 'try_arch', 'try_archs', 'PrecisionMulti', 'RecallMulti',
            'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds',
            'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'grad_cam',
-           'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation']
+           'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation',
+           'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -92,6 +93,7 @@ from ..groups import false_negative_rate, false_positive_rate, item_errors, sele
 from .heatmaps import grad_cam, show_heat
 from ..hooks import ActivationStats, Hook, Hooks, hook_output, hook_outputs
 from ..interpret_multi import MultiLabelInterpretation
+from .filters import plot_filters, plot_top_patches, top_patches, first_filters, receptive_field
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -124,7 +126,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate',
     'grad_cam', 'show_heat',
     'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs',
-    'MultiLabelInterpretation']
+    'MultiLabelInterpretation',
+    'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
