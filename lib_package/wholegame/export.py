@@ -27,6 +27,7 @@ from .learner import Learner, explain_args
 # %% ../../nbs/19_export.ipynb #6df9bab6
 def _works_always(o):
     "Does the batch transform `o` change validation batches?"
+    if hasattr(o, 'late'): return False
     if hasattr(o, 'matrix'): return getattr(o, 'size', None) is not None
     if getattr(o, 'random', False): return False
     return not hasattr(o, 'colour') and (hasattr(o, 'describe') or not callable(o))

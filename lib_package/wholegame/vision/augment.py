@@ -156,7 +156,9 @@ class AugmentPipeline:
         self.lighting = [o for o in tfms if hasattr(o, 'colour')]
         self.norm = next((o for o in reversed(tfms) if isinstance(o, Normalize)), None)
         self.funcs = [o for o in tfms if callable(o)]
-        self.pad_mode = next((o.pad_mode for o in self.geometric if getattr(o, 'pad_mode', None)), 'reflection')
+        said = lambda k,default: next((v for o in self.geometric if (v := getattr(o, k, None))), default)
+        self.pad_mode,self.mode,self.align_corners = said('pad_mode', 'reflection'),said('mode', 'bilinear'),said('align_corners', False)
+        self.late = [o for o in tfms if hasattr(o, 'late')] # after everything else, in training only
         self.plain = {} # what validation multiplies by and adds, already on the device
 
 # %% ../../../nbs/21_vision.augment.ipynb #12980217
@@ -171,9 +173,18 @@ def matrix(self:AugmentPipeline,
     for o in self.geometric:
         new = getattr(o, 'size', None)
         if r is None and new in (None, size): continue
-        m = o.matrix(r, *size)
+        m = _alike(o, o.matrix(r, *size))
         M,size = m if M is None else M@m,new or size
-    return M,size
+    return _to_edges(M, (h,w), size) if self.align_corners and M is not None else M,size
+
+def _alike(o, m):
+    "The matrices of a transform that is to change the whole batch alike: all as the first"
+    return m[:1].expand_as(m) if getattr(o, '_batch', False) else m
+
+def _to_edges(M, old, new):
+    "From places that count from the middles of the corner pixels to places that count from the edges"
+    S = lambda hw: torch.tensor([(hw[1]-1)/hw[1], (hw[0]-1)/hw[0], 1.])
+    return S(old)[:,None]*M/S(new)
 
 # %% ../../../nbs/21_vision.augment.ipynb #1204007d
 class Always(ImageTransform):
@@ -187,7 +198,7 @@ class Always(ImageTransform):
 @patch
 def _product(self:AugmentPipeline, r, c, unit, norm):
     "Colours, the division by 255 and normalisation: a matrix or a scale, and what to add"
-    Cs = [(o,o.colour(r)) for o in self.lighting if r is not None]
+    Cs = [(o,_alike(o, o.colour(r))) for o in self.lighting if r is not None]
     C = _compose([m for o,m in Cs if c==3 or getattr(o, 'any_channels', False)])
     mean,std = (torch.tensor(v).view(1,-1,1) for v in ((norm.mean,norm.std) if norm else ([0.],[1.])))
     if mean.shape[1] not in (1,c): raise ValueError(f'Normalize has {mean.shape[1]} means, but the pictures have {c} channels')
@@ -212,7 +223,7 @@ def __call__(self:AugmentPipeline,
     xb:torch.Tensor, # (n, c, h, w) bytes, or decimal numbers from 0 to 1; masks also (n, h, w)
     r:ItemRand=None, # Random numbers of the batch; None for validation
     size:tuple=None, # (height, width) of the result; None as the transforms say
-    mode:str='bilinear', # 'nearest' is for masks: moves them and leaves their numbers alone
+    mode:str=None, # None as the transforms say; 'nearest' is for masks: moves them and leaves their numbers alone
 )->torch.Tensor: # (n, c, h, w) float32 in channels_last order; masks as they came
     "Change a whole batch"
     M,new = self.matrix(r, *xb.shape[-2:])
@@ -222,9 +233,10 @@ def __call__(self:AugmentPipeline,
     if mode=='nearest': return xb if M is None else _moved_mask(xb, M, size, self.pad_mode)
     funcs = [f for f in self.funcs if r is not None or isinstance(f, Always)]
     A,b = self._constants(r, xb, None if funcs else self.norm)
-    x = (_in_parts if xb.device.type=='cpu' else _finish)(xb, M, A, b, size, mode, self.pad_mode)
+    x = (_in_parts if xb.device.type=='cpu' else _finish)(xb, M, A, b, size, mode or self.mode, self.pad_mode)
     for f in funcs: x = f(x, r) if getattr(f, 'random', False) else f(x)
     if funcs and self.norm: x = self.norm.apply(x)
+    for o in self.late: x = x if r is None else o.late(x, r, self.norm is not None)
     return x.contiguous(memory_format=torch.channels_last)
 
 # %% ../../../nbs/21_vision.augment.ipynb #2d023476
@@ -239,19 +251,28 @@ def aug_transforms(
     max_warp:float=0.2, # For perspective
     p_affine:float=0.75, # Share of the pictures turned, zoomed, warped
     p_lighting:float=0.75, # Share of the pictures relit
-    size:int|tuple|None=None, # Size of the result, a number or (height, width); None leaves it as it is
-    min_scale:float=1., # Below 1: cut out a random part of at least this share of the area
     xtra_tfms:list=None, # More transforms
+    size:int|tuple|None=None, # Size of the result, a number or (height, width); None leaves it as it is
+    mode:str='bilinear', # How pixels are looked up: 'bilinear', 'bicubic' or 'nearest'
     pad_mode:str='reflection', # What lies outside: 'reflection', 'border' or 'zeros'
+    align_corners:bool=False, # Do pictures end in the middle of their corner pixels, or at their edge?
+    batch:bool=False, # Change all pictures of a batch alike?
+    min_scale:float=1., # Below 1: cut out a random part of at least this share of the area
 )->L: # For `batch_tfms`
     "Transforms that suit most photos"
     rotate,light,warp = max_rotate*mult,max_lighting*mult,max_warp*mult
-    tfms = L(DeviceCrop(size, min_scale)) if size is not None or min_scale<1 else L()
+    tfms = L()
+    if size is not None or min_scale<1 or mode!='bilinear' or align_corners: tfms.append(DeviceCrop(size, min_scale, pad_mode, mode, align_corners))
     if do_flip or flip_vert: tfms.append(Dihedral() if flip_vert else Flip())
     if warp: tfms.append(Warp(warp, p_affine, pad_mode))
     if rotate: tfms.append(Rotate(rotate, p_affine, pad_mode))
     if min_zoom!=1 or max_zoom!=1: tfms.append(Zoom(min_zoom, max_zoom, p_affine, pad_mode))
     if light: tfms += [Brightness(light, p_lighting), Contrast(light, p_lighting)]
+    return _settle(tfms, pad_mode, batch) + L(xtra_tfms)
+
+# %% ../../../nbs/21_vision.augment.ipynb #9696efa8
+def _settle(tfms, pad_mode, batch):
     for o in tfms:
+        o._batch = batch
         if hasattr(o, 'matrix'): o.pad_mode = _check_pad(pad_mode)
-    return tfms + L(xtra_tfms)
+    return tfms

@@ -19,7 +19,7 @@ from PIL import Image
 from ..core import ItemRand
 from ..data.block import Block
 from ..show import show_image
-from .augment import AugmentPipeline, Normalize
+from .augment import Always, AugmentPipeline, Normalize
 from .image import PILImage, PILImageBW, PILMask, image2tensor, imagenet_stats, load_image, to_image
 from wholegame.vision.resize import (EveryEpoch, ImageTransform, RandomResizedCrop, Resize, describe_transform,
     transform_from)
@@ -27,7 +27,7 @@ from wholegame.vision.resize import (EveryEpoch, ImageTransform, RandomResizedCr
 # %% ../../../nbs/21b_vision.core.ipynb #9630bc5f
 def _check_item_tfm(o):
     if isinstance(o, type): raise TypeError(f'{o.__name__} needs to be called: {o.__name__}(224)' if hasattr(o, 'prep') else f'{o.__name__} needs to be called')
-    if any(hasattr(o, k) for k in ('matrix','colour','undo')): raise TypeError(f'{type(o).__name__} works on whole batches: put it in batch_tfms, not in item_tfms.')
+    if isinstance(o, Always) or any(hasattr(o, k) for k in ('matrix','colour','undo','late')): raise TypeError(f'{type(o).__name__} works on whole batches: put it in batch_tfms, not in item_tfms.')
     if isinstance(o, (int,tuple)): raise TypeError(f'item_tfms takes transforms, not {o!r}. Did you mean Resize({o!r})?')
     if not (callable(o) or isinstance(o, ImageTransform)): raise TypeError(f'item_tfms takes transforms and functions from picture to picture, not {o!r}')
 

@@ -131,7 +131,13 @@ class DeviceCrop(ImageTransform):
         size:int|tuple|None=None, # Pixels of the sides of a square, or (height, width); None leaves the size as it is
         min_scale:float=1., # Smallest share of the largest such part, by area
         pad_mode:str=None, # 'reflection', 'border' or 'zeros'; None leaves it to the other transforms
-    ): self.size,self.min_scale,self.pad_mode = None if size is None else _size(size),min_scale,_check_pad(pad_mode)
+        mode:str=None, # How all transforms look up pixels: 'bilinear' (None), 'bicubic' or 'nearest'
+        align_corners:bool=False, # For all transforms: do pictures end in the middle of their corner pixels, or at their edge?
+    ):
+        if mode is not None: _one_of('mode', mode, ['bilinear','bicubic','nearest'])
+        self.size,self.min_scale,self.pad_mode = None if size is None else _size(size),min_scale,_check_pad(pad_mode)
+        self.mode,self.align_corners = mode,align_corners
+
     def matrix(self, r, h, w):
         th,tw = self.size or (h,w)
         k = min(h/th, w/tw)
