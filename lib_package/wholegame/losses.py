@@ -61,7 +61,7 @@ class CrossEntropyLossFlat(_Loss):
         self.register_buffer('weight', None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
     def forward(self, pred, targ):
         p,t = self._arrange(_f32(pred), targ)
-        w = None if self.weight is None else self.weight.to(p.device)
+        w = self._weights(p)
         try: loss = F.cross_entropy(p, t, w, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing)
         except (IndexError, RuntimeError):
             self._check_range(t, p.shape[1])
@@ -82,6 +82,13 @@ def _arrange(self:CrossEntropyLossFlat, pred, targ):
     if not soft and targ.is_floating_point(): _misfit(self, pred, targ, 'the targets are fractions, not class numbers. For numbers use MSELossFlat.')
     if a==pred.ndim-1: return pred.flatten(0,-2),targ.flatten(0,-2) if soft else targ.flatten().long()
     return pred.movedim(a, 1),targ.movedim(a, 1) if soft else targ.long()
+
+@patch
+def _weights(self:CrossEntropyLossFlat, p):
+    "One weight for each class of `p`, beside it"
+    if self.weight is None: return None
+    if len(self.weight)!=p.shape[1]: raise ValueError(f'weight has {len(self.weight)} numbers, and there are {p.shape[1]} classes: give one for each, in the order of `dls.vocab`')
+    return self.weight.to(p.device)
 
 @patch
 def _check_range(self:CrossEntropyLossFlat, targ, n):

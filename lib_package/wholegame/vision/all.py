@@ -28,7 +28,8 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds',
            'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'grad_cam',
            'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation',
-           'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field', 'RandomErasing']
+           'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field', 'RandomErasing',
+           'FocalLossFlat', 'DiceLoss', 'CombinedLoss']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -95,6 +96,7 @@ from ..hooks import ActivationStats, Hook, Hooks, hook_output, hook_outputs
 from ..interpret_multi import MultiLabelInterpretation
 from .filters import plot_filters, plot_top_patches, top_patches, first_filters, receptive_field
 from .erasing import RandomErasing
+from ..balance import FocalLossFlat, DiceLoss, CombinedLoss
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -129,7 +131,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs',
     'MultiLabelInterpretation',
     'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field',
-    'RandomErasing']
+    'RandomErasing',
+    'FocalLossFlat', 'DiceLoss', 'CombinedLoss']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
