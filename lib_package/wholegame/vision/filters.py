@@ -125,17 +125,26 @@ def _span(e, share):
     lo,hi = (1-share)/2+1e-6,(1+share)/2-1e-6
     return torch.stack([(c<lo).sum(1), (c<hi).sum(1)+1], 1).cpu().numpy()
 
+def _box(g, places, grid, share):
+    "(x0, y0, x1, y1) that hold `share` of each gradient of `g` (n, h, w); a point in the middle of its place for a unit that is saturated"
+    (y0,y1),(x0,x1) = (_span(g.sum(d), share).T for d in (2,1))
+    mid = [((p%grid[1]+.5)/grid[1]*g.shape[2], (p//grid[1]+.5)/grid[0]*g.shape[1]) for p in places]
+    off = (g.flatten(1).amax(1)<=0).cpu().numpy()[:,None]
+    return np.where(off, [(x,y,x,y) for x,y in mid], np.stack([x0,y0,x1,y1], 1))
+
 def _boxes(learn, dl, m, units, share):
     "(x0, y0, x1, y1) of what each (photo, channel, place) depends on, and the photos"
-    res,pics = [],[]
+    res,pics,grid = [],[],[0,0]
+    def _pick(t, c, j):
+        grid[:] = t.shape[2:]
+        return t.flatten(2)[range(len(c)),c,j].sum()
     for i in range(0, len(units), 16): # a few at a time
         some = units[i:i+16]
         b,items = items_at(dl, [o[0] for o in some])
         (xb,_,_), = list(learn.eval_pass([b]))
-        c,j,r = torch.tensor([o[1] for o in some]),torch.tensor([o[2] for o in some]),torch.arange(len(some))
-        with torch.autocast(learn.device.type, enabled=False): g = _unit_gradient(learn.bare, xb, m, lambda t: t.flatten(2)[r,c,j].sum())
-        (y0,y1),(x0,x1) = (_span(g.sum(d), share).T for d in (2,1))
-        res.append(np.stack([x0,y0,x1,y1], 1)); pics += [o[0] for o in items]
+        c,j = [o[1] for o in some],[o[2] for o in some]
+        with torch.autocast(learn.device.type, enabled=False): g = _unit_gradient(learn.bare, xb, m, lambda t: _pick(t, c, j))
+        res.append(_box(g, j, grid, share)); pics += [o[0] for o in items]
     return np.concatenate(res),pics
 
 # %% ../../../nbs/26b_vision.filters.ipynb #df4e7d81
@@ -165,7 +174,7 @@ def top_patches(
     best = vals.topk(min(k, len(vals)), 0)[1]
     units = [(i, c, int(places[i,c])) for c in chosen for i in best[:,c].tolist()]
     boxes,pics = _boxes(learn, dl, m, units, share)
-    w,h = (int((boxes[:,j+2]-boxes[:,j]).max()) for j in (0,1))
+    w,h = (int((boxes[:,j+2]-boxes[:,j]).max()) or pics[0].size[j] for j in (0,1))
     found = [Patch(c, i, vals[i,c].item(), box, img) for (i,c,_),(img,box) in zip(units, (_crop(p, o, w, h) for p,o in zip(pics, boxes)))]
     return [[o for o in found if o.channel==c] for c in chosen]
 
