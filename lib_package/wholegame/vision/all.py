@@ -29,7 +29,7 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'grad_cam',
            'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation',
            'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field', 'RandomErasing',
-           'FocalLossFlat', 'DiceLoss', 'CombinedLoss']
+           'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -97,6 +97,7 @@ from ..interpret_multi import MultiLabelInterpretation
 from .filters import plot_filters, plot_top_patches, top_patches, first_filters, receptive_field
 from .erasing import RandomErasing
 from ..balance import FocalLossFlat, DiceLoss, CombinedLoss
+from ..overlap import JaccardCoeffMulti, JaccardCoeff, Dice, iou_per_class
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -132,7 +133,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'MultiLabelInterpretation',
     'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field',
     'RandomErasing',
-    'FocalLossFlat', 'DiceLoss', 'CombinedLoss']
+    'FocalLossFlat', 'DiceLoss', 'CombinedLoss',
+    'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
