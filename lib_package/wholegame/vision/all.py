@@ -29,7 +29,8 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'grad_cam',
            'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation',
            'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field', 'RandomErasing',
-           'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class']
+           'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
+           'with_size']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -98,6 +99,7 @@ from .filters import plot_filters, plot_top_patches, top_patches, first_filters,
 from .erasing import RandomErasing
 from ..balance import FocalLossFlat, DiceLoss, CombinedLoss
 from ..overlap import JaccardCoeffMulti, JaccardCoeff, Dice, iou_per_class
+from .resizing import with_size
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -134,7 +136,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field',
     'RandomErasing',
     'FocalLossFlat', 'DiceLoss', 'CombinedLoss',
-    'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class']
+    'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
+    'with_size']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
