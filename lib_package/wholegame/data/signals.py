@@ -81,7 +81,7 @@ def make_motion(
     return (np.array([[1,0,a], [0,1,b], [-a,-b,1]])@body).astype(np.float32)
 
 # %% ../../../nbs/03cd_data.signals.ipynb #d1b50bea
-mouse_people = {'ann':(.35,.02,.14,.6,.1), 'ben':(.8,.2,0,1.,.25), 'cleo':(.55,-.03,.02,14.,.45)} # person -> seconds, bend, overshoot, tremor in pixels, pause in seconds
+mouse_people = {'ann':(.35,.02,.14,.6,.1), 'ben':(.8,.28,0,1.,.2), 'cleo':(.6,-.02,.02,28.,.5)} # person -> seconds, bend, overshoot, tremor in pixels, pause in seconds
 
 def _reach(a, b, seconds, bend, rate):
     "Places on the way from `a` to `b`"
@@ -169,5 +169,5 @@ def _writer(kinds, n, make, write, suffix):
 
 signal_sets = {'calls.tgz':_writer(call_kinds, 60, make_call, write_wav, '.wav'),
     'motion.tgz':_writer(motion_kinds, 60, make_motion, lambda f,o: _moves(f, o.T), '.csv'),
-    'mouse.tgz':_writer(mouse_people, 80, make_track, _csv('x,y,t,click'), '.csv'),
+    'mouse.tgz':_writer(mouse_people, 100, make_track, _csv('x,y,t,click'), '.csv'),
     'scans.tgz':_writer(scan_kinds, 80, make_scan, np.save, '.npy')} # archive -> function that writes its files into a folder
