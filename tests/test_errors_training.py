@@ -303,3 +303,145 @@ def test_failed_batch_leaves_norm_layers_alone(tmp_path):
     learn = norm_learner(tmp_path)
     with pytest.raises(RuntimeError, match='oops'): learn.fit(1, cbs=Fail(RuntimeError('oops'), 'after_loss', 1))
     assert learn.model[1].momentum==0.1
+
+
+def record(learn):
+    r = learn.recorder
+    return r.values,list(r.losses),r.lrs,r.iters,[o['epoch'] for o in r.history]
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt(), RuntimeError('oops')], ids=['stopped','failed'])
+@pytest.mark.parametrize('event', ['after_batch','after_epoch'])
+@pytest.mark.parametrize('order', [-50,0,200])
+def test_record_is_whole_whoever_is_interrupted(tmp_path, error, event, order):
+    "An interrupt or an error in any callback, before or after the recorder: going on gives the record of one go"
+    once = norm_learner(tmp_path/'once')
+    once.fit(3)
+    learn = norm_learner(tmp_path)
+    try: learn.fit(3, cbs=Fail(error, event, 6 if event=='after_batch' else 8, order))
+    except RuntimeError as e: assert str(e)=='oops'
+    learn.fit(3, resume=True)
+    assert record(learn)==record(once)
+    assert all(a.equal(b) for a,b in zip(learn.model.state_dict().values(), once.model.state_dict().values()))
+
+
+def test_interrupt_after_a_checkpoint_repeats_no_epoch(tmp_path):
+    once = norm_learner(tmp_path/'once')
+    once.fit(3)
+    learn = norm_learner(tmp_path)
+    learn.fit(3, cbs=Fail(KeyboardInterrupt(), 'after_epoch', 8, 200), checkpoint=True)
+    learn.fit(3, resume=True)
+    assert record(learn)==record(once)
+
+
+def test_two_callbacks_of_one_class_resume_as_themselves(tmp_path):
+    def cbs(): return [SaveModelCallback('valid_loss', fname='a'), SaveModelCallback('accuracy', fname='b'), *[GradientAccumulation(n) for n in (16,32)]]
+    learn = norm_learner(tmp_path, metrics=accuracy)
+    first,again = cbs(),cbs()
+    learn.fit(3, cbs=[*first, Fail(KeyboardInterrupt(), 'after_batch', 6, 200)])
+    best = [o.best for o in first[:2]]
+    assert best[0]!=best[1]
+    seen = []
+    class Look(Callback):
+        def before_epoch(self): seen.append([o.best for o in again[:2]])
+    learn.fit(3, cbs=[*again, Look], resume=True)
+    assert seen[0]==best
+
+
+def test_what_stopping_says(tmp_path, capsys):
+    learn = norm_learner(tmp_path)
+    learn.fit(2, cbs=Fail(KeyboardInterrupt(), 'after_epoch', 8, 200))
+    assert 'Stopped after epoch 2 of 2' in capsys.readouterr().out
+    learn.fit(2, resume=True)
+    assert 'Resuming after epoch 2 of 2' in capsys.readouterr().out and len(learn.recorder.values)==2
+
+
+# --- what is given in unusual ways
+
+def test_validation_without_targets(tmp_path):
+    x = torch.randn(8,3)
+    learn = norm_learner(tmp_path, valid=[(x,)])
+    with raises(ValueError, 'validation batches hold no targets'): learn.fit(1)
+
+
+def test_one_loader_is_enough():
+    x = torch.randn(8,3)
+    learn = Learner(DataLoaders([(x,x[:,0]>0)]), nn.Sequential(nn.Linear(3,1), nn.Flatten(0)), lambda p,t: nn.functional.mse_loss(p, t.float())).no_bar()
+    learn.fit(1)
+    assert learn.recorder.metric_names==['train_loss'] and len(learn.recorder.values)==1
+
+
+@pytest.mark.parametrize('name', ['Model','Opt','Metrics','Fit','Dls'])
+def test_callback_that_would_hide_the_learners_own(name):
+    cb = type(name, (Callback,), {})
+    with raises(ValueError, f"callback '{name}' would be kept as learn.{name.lower()}", 'another name'): line_learner().add_cb(cb)
+
+
+def test_callbacks_and_metrics_in_an_L():
+    from fastcore.foundation import L
+    learn = line_learner(metrics=L(nn.functional.l1_loss, nn.functional.mse_loss), cbs=L(Callback()))
+    learn.fit(1, cbs=L(Callback))
+    assert len(learn.recorder.values[0])==4 and [o.name for o in learn.cbs].count('callback')==1
+
+
+def test_two_of_one_name():
+    a,b = Callback(),Callback()
+    learn = line_learner(cbs=[a,b])
+    learn.remove_cb(b)
+    assert learn.callback is a
+
+
+def test_silence_in_silence():
+    learn = Learner(DataLoaders([], []), nn.Linear(1,1), nn.MSELoss())
+    with learn.no_bar():
+        with learn.no_bar(): pass
+        assert not hasattr(learn, 'progress')
+    assert learn.progress in learn.cbs
+
+
+def test_one_item_and_batch_norm(tmp_path):
+    "torch says 'Expected more than 1 value per channel'"
+    x = torch.randn(9,3)
+    dl = torch.utils.data.DataLoader(list(zip(x, (x[:,0]>0).long())), 4)
+    learn = norm_learner(tmp_path)
+    learn.dls = DataLoaders(dl, dl)
+    with raises(ValueError, 'atch 3 of epoch 1 holds one item', 'drop_last=True'): learn.fit(1)
+
+
+class Named(torch.utils.data.Dataset):
+    "Five items whose input is a dictionary; the last one is wrong by 10"
+    def __len__(self): return 5
+    def __getitem__(self, i): return {'a':torch.zeros(3), 'b':torch.zeros(3)}, torch.tensor([10. if i==4 else 0.])
+
+class Zero(nn.Module):
+    def __init__(self): super().__init__(); self.w = nn.Parameter(torch.zeros(()))
+    def forward(self, x): return x['a'].sum(1, keepdim=True) + self.w
+
+
+def test_inputs_in_dictionaries_count_by_item():
+    "Four items and one: the mean is over five items, whatever the batches hold"
+    dl = torch.utils.data.DataLoader(Named(), 4)
+    learn = Learner(DataLoaders(dl, dl), Zero(), nn.MSELoss(), lr=0.).no_bar()
+    learn.fit(1)
+    assert learn.recorder.values[0][1]==pytest.approx(20.)==learn.validate()[0]
+
+
+class Skip(Callback):
+    run_valid = False
+    def __init__(self, error, order): self.error,self.order = error,order
+    def before_step(self):
+        if self.learn.iter==1: raise self.error
+
+@pytest.mark.parametrize('order', [-10,0])
+def test_skipped_steps_and_scaled_losses(order):
+    "A step that is skipped leaves the scaler of fp16 ready; gradients that are kept add up as without it"
+    from wholegame.events import CancelBatchException, CancelStepException
+    from wholegame.precision import LossScaler
+    def fit(error, scaled):
+        torch.manual_seed(0)
+        learn = line_learner(opt_func=SGD, lr=0.1, cbs=Skip(error, order))
+        if scaled:
+            learn.scaler = torch.amp.GradScaler('cpu', init_scale=1024.)
+            learn.add_cb(LossScaler())
+        learn.fit(1)
+        return learn.model.weight
+    for error in (CancelStepException(), CancelBatchException()): torch.testing.assert_close(fit(error, True), fit(error, False))

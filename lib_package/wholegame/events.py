@@ -75,10 +75,15 @@ class CallbackList(list):
         for e,o,f in found:
             if f is not None: self.calls.setdefault(e, []).append((o, getattr(o, e)))
 
-    def __call__(self, event, training=True):
-        "Tell everybody who has a method called `event`"
-        for o,f in self.calls.get(event, ()):
-            if o.run and (event not in _inner or (o.run_train if training else o.run_valid)): f()
+    def __call__(self, event, training=True, start=0):
+        "Tell everybody who has a method called `event`; an interruption waits until all have heard"
+        for i,(o,f) in enumerate(self.calls.get(event, ())[start:], start+1):
+            try: f() if o.run and (event not in _inner or (o.run_train if training else o.run_valid)) else None
+            except KeyboardInterrupt as e: self._rest(e, event, training, i)
+
+    def _rest(self, stop, *args):
+        try: self(*args)
+        finally: raise stop
 
     def add(self, cb): self.append(cb); self.changed()
     def remove(self, cb): super().remove(cb); self.changed()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from fastcore.basics import patch
+from fastcore.foundation import L
 from torch import nn
 from .core import check_kwargs, default_device, defaults, did_you_mean
 from .events import (Callback, CallbackList, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException,
@@ -23,8 +24,8 @@ from .optimizer import Adam, get_hypers, make_opt, param_groups, restore_hypers
 from .optimizer import set_hypers as _set_hypers
 from .precision import LossScaler, has_conv, keep_freed_memory, pick_dtype, to_device, to_float
 from .norms import WarmNorm
-from .recorder import ProgressCallback, Recorder
-from .resume import (CheckpointCallback, explain_memory, find_interrupted, forget_interrupted, on_error, on_interrupt, restore, rng_state,
+from .recorder import ProgressCallback, Recorder, find_bs
+from .resume import (CheckpointCallback, begin_next, explain_memory, explain_norm, find_interrupted, forget_interrupted, on_error, on_interrupt, restore, rng_state,
     soft_interrupt, train_batches)
 
 # %% ../../nbs/13c_learner.ipynb #d0bcccc0
@@ -44,7 +45,7 @@ def explain_args(
     return _deco
 
 # %% ../../nbs/13c_learner.ipynb #41074932
-def _listify(o): return [] if o is None else list(o) if isinstance(o, (list,tuple)) else [o]
+def _listify(o): return [] if o is None else list(o) if isinstance(o, (list,tuple,L)) else [o]
 def _kind(o): return f'the class {o.__name__}' if isinstance(o, type) else f'the function {o.__name__}' if inspect.isfunction(o) else f'a {type(o).__name__}'
 
 def _check_parts(dls, model):
@@ -99,7 +100,7 @@ class Learner:
 @patch
 def _setup(self:Learner, dls, model, loss_func, cbs, metrics, path, device, mixed, channels_last, **kw):
     _check_parts(dls, model)
-    self.__dict__.update(kw, dls=dls, model=model, opt=None, scaler=None, training=False, recorder=None, model_desc=None, cbs=CallbackList())
+    self.__dict__.update(kw, dls=dls, model=model, opt=None, scaler=None, training=False, model_desc=None, cbs=CallbackList())
     self.loss_func,self.metrics = _check_loss(loss_func or getattr(dls, 'loss_func', None)), [as_metric(o) for o in _listify(metrics)]
     self.path = Path(path or getattr(dls, 'path', None) or '.')
     self.device = torch.device(device or getattr(dls, 'device', None) or default_device())
@@ -118,6 +119,7 @@ def add_cb(self:Learner,
 )->Learner: # The same learner
     "Let `cb` listen, and keep it as `learn.<its name>`"
     cb = check_callback(cb)
+    self._check_name(cb)
     cb.learn = self
     self.cbs.add(cb)
     self.__dict__[cb.name] = cb
@@ -131,7 +133,14 @@ def remove_cb(self:Learner,
     for o in [o for o in self.cbs if o is cb or (isinstance(cb, type) and isinstance(o, cb))]:
         self.cbs.remove(o)
         if self.__dict__.get(o.name) is o: del self.__dict__[o.name]
+        self.__dict__.update({c.name:c for c in self.cbs if c.name==o.name})
     return self
+
+@patch
+def _check_name(self:Learner, cb):
+    "A callback may not hide what the learner needs"
+    mine = hasattr(type(self), cb.name) or not isinstance(self.__dict__.get(cb.name, cb), Callback)
+    if mine: raise ValueError(f"The callback '{type(cb).__name__}' would be kept as learn.{cb.name} and hide the learner's own: give its class another name")
 
 # %% ../../nbs/13c_learner.ipynb #e623134b
 @patch
@@ -169,15 +178,16 @@ def removed_cbs(self:Learner, cbs:Callback|type|list|None): # Callback or class,
 @patch
 def no_bar(self:Learner)->Learner: # The same learner, which can also be used in a `with` block
     "Show no progress: from now on, or `with learn.no_bar():` inside the block"
-    self._bars = [o for o in self.cbs if isinstance(o, ProgressCallback)]
-    return self.remove_cbs(self._bars)
+    bars = [o for o in self.cbs if isinstance(o, ProgressCallback)]
+    self.__dict__.setdefault('_bars', []).append(bars)
+    return self.remove_cbs(bars)
 
 # %% ../../nbs/13c_learner.ipynb #750746f3
 @patch
 def __enter__(self:Learner): return self
 
 @patch
-def __exit__(self:Learner, *args): self.add_cbs(self.__dict__.pop('_bars', None))
+def __exit__(self:Learner, *args): self.add_cbs(self._bars.pop() if self.__dict__.get('_bars') else None)
 
 @patch
 def __repr__(self:Learner):
@@ -274,9 +284,9 @@ def forward(self:Learner):
 
 @patch
 def _compare(self:Learner):
-    if self.yb:
-        self.loss_grad = self.loss_func(self.pred, *self.yb)
-        self.loss = self.loss_grad.clone()
+    if not self.yb: raise ValueError(f"The {'training' if self.training else 'validation'} batches hold no targets: {len(self.xb)} input(s) and nothing to compare with. Check n_inp, or the batches of the loader.")
+    self.loss_grad = self.loss_func(self.pred, *self.yb)
+    self.loss = self.loss_grad.clone()
     self('after_loss')
 
 # %% ../../nbs/13c_learner.ipynb #88e1b0d6
@@ -317,7 +327,6 @@ def one_batch(self:Learner,
 
 @patch
 def _improve(self:Learner):
-    if not self.yb: raise ValueError(f"The training batches hold no targets: {len(self.xb)} input(s) and nothing to compare with. Check n_inp, or the batches of the loader.")
     self._around('backward', self._backward, CancelBackwardException)
     self._around('step', self._step, CancelStepException)
     self.opt.zero_grad()
@@ -404,7 +413,9 @@ def _epochs(self:Learner, start, saved):
     if saved: start = restore(self, saved)
     for self.epoch in range(start, self.n_epoch):
         self.done = self._resume['at']['done'] if self._resume else 0
-        self._around('epoch', self.one_epoch, CancelEpochException)
+        try: self('before_epoch'); self.one_epoch()
+        except CancelEpochException: self('after_cancel_epoch')
+        self._end_epoch()
 
 @patch
 def _check_ready(self:Learner):
@@ -416,6 +427,14 @@ def _check_ready(self:Learner):
 def _sizes(dl):
     n,bs = _len(getattr(dl, 'dataset', None)), getattr(dl, 'bs', None) or getattr(dl, 'batch_size', None)
     return f' ({n} items, bs={bs})' if n is not None else ''
+
+# %% ../../nbs/13c_learner.ipynb #39e2c836
+@patch
+def _end_epoch(self:Learner):
+    try: self('after_epoch')
+    except KeyboardInterrupt:
+        begin_next(self)
+        raise
 
 # %% ../../nbs/13c_learner.ipynb #13738bb9
 @patch
@@ -444,7 +463,7 @@ def _on_stop(self:Learner):
 @patch
 def _on_error(self:Learner, e):
     if self._keep: on_error(self)
-    e2 = explain_memory(e, self.device, len(self.xb[0]) if 'xb' in self.__dict__ else 0)
+    e2 = explain_memory(e, self.device, find_bs(self.__dict__.get('xb'))) or explain_norm(e, self.epoch+1, self.iter+1)
     if e2 is None: raise
     raise e2 from e
 

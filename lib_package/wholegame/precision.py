@@ -8,6 +8,7 @@ __all__ = ['has_conv', 'pick_dtype', 'LossScaler', 'to_device', 'to_float', 'kee
 # %% ../../nbs/13ba_precision.ipynb #b97029f2
 import ctypes, sys
 import torch
+from collections import OrderedDict
 from functools import lru_cache
 from time import perf_counter
 from torch import nn
@@ -55,10 +56,22 @@ def pick_dtype(
 class LossScaler(Callback):
     "Keep small fp16 gradients from vanishing: scale the loss up, and the gradients down again"
     order = -3.5 # after gradients are accumulated, before they are clipped
+    unscaled = False # gradients that nobody has stepped with yet
     def before_backward(self): self.learn.loss_grad = self.learn.scaler.scale(self.loss_grad)
-    def before_step(self): self.learn.scaler.unscale_(self.opt)
+    def before_step(self): self.learn.scaler.unscale_(self.opt); self.unscaled = True
+    def after_step(self): self.unscaled = False
+    def after_cancel_step(self): self.learn.scaler.update() if self.unscaled else None
+
+    def after_cancel_batch(self):
+        if not self.unscaled: return
+        self.after_cancel_step()
+        grads = [p.grad for g in self.opt.param_groups for p in g['params'] if p.grad is not None]
+        torch._foreach_mul_(grads, self.learn.scaler.get_scale()) # they are kept, and the next are scaled
+        self.unscaled = False
 
 # %% ../../nbs/13ba_precision.ipynb #212dcbcc
+def _like(o, vs): return type(o)(*vs) if hasattr(o, '_fields') else type(o)(vs)
+
 def to_device(
     o:torch.Tensor|list|tuple|dict, # Tensors, or lists, tuples and dicts of them
     device:torch.device, # Where to
@@ -66,14 +79,16 @@ def to_device(
     "Move all tensors in `o`; what is there already is not copied"
     if isinstance(o, torch.Tensor): return o.to(device, non_blocking=True)
     if isinstance(o, dict): return {k:to_device(v, device) for k,v in o.items()}
-    return type(o)(to_device(v, device) for v in o) if type(o) in (list,tuple) else o
+    if hasattr(o, 'to'): return o.to(device) # such as packed sequences
+    return _like(o, [to_device(v, device) for v in o]) if isinstance(o, (list,tuple)) else o
 
 def to_float(
-    o:torch.Tensor|list|tuple, # Tensors, or lists and tuples of them
+    o:torch.Tensor|list|tuple|dict, # Tensors, or lists, tuples and dicts of them
 ): # The same, in full precision
     "Turn 16-bit floats into 32-bit ones"
     if isinstance(o, torch.Tensor): return o.float() if o.dtype in (torch.float16,torch.bfloat16) else o
-    return type(o)(map(to_float, o)) if type(o) in (list,tuple) else o
+    if type(o) in (dict,OrderedDict): return {k:to_float(v) for k,v in o.items()}
+    return _like(o, [to_float(v) for v in o]) if isinstance(o, (list,tuple)) else o
 
 # %% ../../nbs/13ba_precision.ipynb #e2a47674
 defaults.keep_memory = True

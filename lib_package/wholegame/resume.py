@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['rng_state', 'set_rng_state', 'loader_state', 'set_loader_state', 'iter_from', 'load_opt', 'restore', 'train_batches',
-           'classes_of', 'CheckpointCallback', 'find_interrupted', 'forget_interrupted', 'soft_interrupt',
-           'on_interrupt', 'on_error', 'explain_memory']
+           'classes_of', 'begin_next', 'CheckpointCallback', 'find_interrupted', 'forget_interrupted', 'soft_interrupt',
+           'on_interrupt', 'on_error', 'explain_memory', 'explain_norm']
 
 # %% ../../nbs/13bb_resume.ipynb #de407bd8
 import random, signal, threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -73,7 +74,15 @@ def _run_state(learn):
     return dict(at=at, rng=learn._rng or rng_state(), start=learn._start, model=learn.bare.state_dict(), opt=learn.opt.state_dict(),
         scaler=learn.scaler.state_dict() if learn.scaler else None,
         grads={n:p.grad for n,p in learn.bare.named_parameters() if p.grad is not None},
-        cbs={o.name:s for o in learn.cbs if (s := o.state()) is not None})
+        cbs={k:s for k,o in _by_name(learn.cbs).items() if (s := o.state()) is not None})
+
+def _by_name(cbs):
+    "Callbacks by name; of those that share one the second is `name#2`, and so on"
+    seen,res = Counter(),{}
+    for o in cbs:
+        seen[o.name] += 1
+        res[o.name + f'#{seen[o.name]}'*(seen[o.name]>1)] = o
+    return res
 
 def load_opt(
     opt:torch.optim.Optimizer, # Changed in place
@@ -94,8 +103,8 @@ def restore(
     load_opt(learn.opt, r['opt'])
     if learn.scaler and r['scaler']: learn.scaler.load_state_dict(r['scaler'])
     for n,p in learn.bare.named_parameters(): p.grad = r['grads'][n].to(p.device) if n in r['grads'] else None
-    for o in learn.cbs:
-        if o.name in r['cbs']: o.load_state(r['cbs'][o.name])
+    for k,o in _by_name(learn.cbs).items():
+        if k in r['cbs']: o.load_state(r['cbs'][k])
     if not r['at']['done']: set_loader_state(learn.dls.train, r['start']['dl'])
     set_rng_state(r['rng'])
     learn._resume,learn._rng = r,None
@@ -128,6 +137,13 @@ def _file(learn): return learn.path/learn.model_dir/'interrupted.safetensors'
 def _save(learn): save_tree(_run_state(learn), _file(learn), dict(kind='interrupted', classes=classes_of(learn.dls)))
 
 # %% ../../nbs/13bb_resume.ipynb #efd87663
+def begin_next(
+    learn:'Learner', # At the very end of an epoch
+):
+    "Be at the start of the next epoch"
+    learn.epoch,learn.done,learn._rng,learn._start = learn.epoch+1,0,None,dict(rng=None, dl=loader_state(learn.dls.train))
+
+# %% ../../nbs/13bb_resume.ipynb #967fa717
 class CheckpointCallback(Callback):
     "Save all that is needed to go on, after each epoch and every so many batches"
     order,run_valid,run_find = 90,False,False
@@ -140,9 +156,10 @@ class CheckpointCallback(Callback):
 
     def after_epoch(self):
         l = self.learn
-        l.epoch,l.done,l._rng,l._start = l.epoch+1,0,None,dict(rng=None, dl=loader_state(l.dls.train))
+        kept = l.epoch,l.done,l._rng,l._start
+        begin_next(l)
         _save(l)
-        l.epoch -= 1
+        l.epoch,l.done,l._rng,l._start = kept
 
 # %% ../../nbs/13bb_resume.ipynb #4f012cdc
 def find_interrupted(
@@ -159,7 +176,13 @@ def _check_same(learn, n, via, epoch, n_epoch, done, n_train, **kw):
     if via!=(learn._via or 'fit'): raise ValueError(f"The interrupted training was {via}: go on with learn.{via}(..., resume=True)")
     if n_epoch!=n: raise ValueError(f"The interrupted training was {via} with n_epoch={n_epoch}, this call has {n}. A schedule can only go on with the same length.")
     if n_train!=learn.n_train: raise ValueError(f"The interrupted training had {n_train} batches an epoch, now there are {learn.n_train}. Go on with the same data and bs.")
-    say(f"Resuming at epoch {epoch+1} of {n_epoch}, batch {done+1}")
+    say(f"Resuming {_place(epoch, n_epoch, done, 1)}")
+
+# %% ../../nbs/13bb_resume.ipynb #9c780b09
+def _place(epoch, n_epoch, done, ahead=0):
+    "Where training stopped or, `ahead` batches further, goes on"
+    if not done and (epoch==n_epoch or not ahead): return f'after epoch {epoch} of {n_epoch}'
+    return f'{"at" if ahead else "in"} epoch {epoch+1} of {n_epoch}, batch {done+ahead}'
 
 def forget_interrupted(
     learn:'Learner', # At the end of its training
@@ -192,7 +215,7 @@ def on_interrupt(
     learn.interrupted = True
     if not learn.train_iter: return say("Stopped before the first step: nothing has changed")
     _save(learn)
-    say(f"Stopped in epoch {learn.epoch+1} of {learn.n_epoch}, batch {learn.done}. Weights saved to {learn.model_dir}/interrupted; continue with learn.{learn._via or 'fit'}(..., resume=True)")
+    say(f"Stopped {_place(learn.epoch, learn.n_epoch, learn.done)}. Weights saved to {learn.model_dir}/interrupted; continue with learn.{learn._via or 'fit'}(..., resume=True)")
 
 def on_error(
     learn:'Learner', # Its training failed
@@ -213,3 +236,12 @@ def explain_memory(
     text = str(e).lower()
     if not isinstance(e, RuntimeError) or not ('out of memory' in text or "can't allocate memory" in text): return None
     return type(e)(f"{device.type} ran out of memory with batches of {bs}. Use a smaller bs (such as {max(bs//2, 1)}), smaller pictures, or learn.to_bf16(). If another notebook uses the same GPU, stop that one.")
+
+def explain_norm(
+    e:Exception, # What was raised
+    epoch:int, # In which epoch, from 1
+    batch:int, # In which batch of it, from 1
+)->Exception|None: # What to raise instead; `None` if it was something else
+    "If a batch was too small for batch normalisation, say which, and what to do about it"
+    if not isinstance(e, ValueError) or 'more than 1 value per channel when training' not in str(e): return None
+    return ValueError(f"Batch {batch} of epoch {epoch} holds one item, and batch normalisation looks at how items differ. Use drop_last=True in the loader for training, or another bs.")

@@ -213,7 +213,7 @@ class DataLoaders:
     @property
     def train(self): return self[0]
     @property
-    def valid(self): return self[1]
+    def valid(self): return self[1] if len(self)>1 else None
     @property
     def train_ds(self): return self.train.dataset
     @property
