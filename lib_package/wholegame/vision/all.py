@@ -30,7 +30,7 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation',
            'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field', 'RandomErasing',
            'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
-           'with_size']
+           'with_size', 'PixelError', 'SegmentationInterpretation']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -100,6 +100,8 @@ from .erasing import RandomErasing
 from ..balance import FocalLossFlat, DiceLoss, CombinedLoss
 from ..overlap import JaccardCoeffMulti, JaccardCoeff, Dice, iou_per_class
 from .resizing import with_size
+from .places import PixelError
+from .interpret import SegmentationInterpretation
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -137,7 +139,9 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'RandomErasing',
     'FocalLossFlat', 'DiceLoss', 'CombinedLoss',
     'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
-    'with_size']
+    'with_size',
+    'PixelError',
+    'SegmentationInterpretation']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
