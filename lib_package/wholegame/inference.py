@@ -169,7 +169,7 @@ def _in_words(self:Learner, dec, item):
     "An answer as something a person recognises; places in a picture become places in the one that `item` is"
     blocks,vocab = self.dls.blocks,self.dls.vocab
     o = blocks[-1].decode(dec) if blocks else vocab[int(dec)] if vocab and dec.ndim==0 else dec.tolist()
-    if hasattr(blocks[-1] if blocks else None, 'restore'): o = blocks[-1].restore(o, _input_getter(blocks[0], self.dls.train.dataset.getters[0])(item), self.dls.batch_tfms)
+    if blocks and hasattr(blocks[-1], 'restore'): o = blocks[-1].restore(o, _input_getter(blocks[0], self.dls.train.dataset.getters[0])(item), blocks[0], self.dls.batch_tfms)
     return str(o) if vocab and not isinstance(o, (list,tuple,torch.Tensor)) else o
 
 @patch

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
+import wholegame.vision.places # it brings predicted points back to the picture that was asked about
 from ..data.loaders import DataLoaders
 from ..events import Callback
 from ..learner import Learner, explain_args
@@ -38,6 +39,14 @@ def _outputs(dls):
     n = getattr(dls, 'c', None)
     if n is None: raise ValueError("The data don't say how many numbers to predict: pass n_out.")
     return n
+
+def _range(dls, y_range):
+    "Points are always from -1 to 1; other numbers are free if nobody says otherwise"
+    if y_range is None: return getattr((getattr(dls, 'blocks', None) or [None])[-1], 'y_range', None)
+    if y_range is False: return None
+    lo,hi = y_range if isinstance(y_range, (tuple,list)) and len(y_range)==2 else (1,0)
+    if not lo<hi: raise ValueError(f'y_range is (lowest, highest) of what is to be predicted, such as (0, 5.5), not {y_range!r}')
+    return y_range
 
 def _normalized(dls, arch, n_in):
     "`dls`, or a view of them that normalises as the model expects, if nobody chose otherwise"
@@ -68,7 +77,7 @@ def vision_learner(
     cut:int|Callable|None=None, # Where to cut the body; `None` knows the place
     n_in:int|None=None, # Channels; `None` asks the data
     custom_head:nn.Module|None=None, # Your own head
-    y_range:tuple|None=None, # Squeeze predictions between these two
+    y_range:tuple|bool|None=None, # Squeeze predictions between these two; `None` is (-1, 1) for points and no limits for other numbers, False no limits
     init:Callable|None=nn.init.kaiming_normal_, # How the head's weights start
     lin_ftrs:list|None=None, ps:float|list=0.5, concat_pool:bool=True, bn_final:bool=False, lin_first:bool=False, # As for `create_head`
     img_size:int|None=None, # Build a transformer for pictures of this size
@@ -79,7 +88,7 @@ def vision_learner(
     _check_args(dls, arch)
     n_in = n_in or _channels(dls)
     args = {**(arch_args or {}), **({} if img_size is None else {'img_size':img_size})}
-    model = vision_model(arch, n_out or _outputs(dls), pretrained, n_in, cut, custom_head, y_range, lin_ftrs, ps, concat_pool, bn_final, lin_first, init, args)
+    model = vision_model(arch, n_out or _outputs(dls), pretrained, n_in, cut, custom_head, _range(dls, y_range), lin_ftrs, ps, concat_pool, bn_final, lin_first, init, args)
     learn = Learner(_normalized(dls, arch, n_in) if normalize else dls, model, loss_func, opt_func, lr, splitter or vision_splitter, cbs, metrics,
         path, model_dir, wd, wd_bn_bias, train_bn, moms, device, mixed, channels_last)
     learn.arch,learn.model_desc = arch,model.desc

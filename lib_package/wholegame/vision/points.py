@@ -79,6 +79,7 @@ def _in_pixels(t, ax):
 # %% ../../../nbs/21d_vision.points.ipynb #fdfad0f3
 class PointBlock(_Places):
     "Points, as many in each picture; the model answers with x and y of each, from -1 to 1"
+    y_range = -1,1
     def __init__(self,
         n_out:int=None, # Twice the number of points; None counts them
     ): super().__init__(); self.n_out = n_out
