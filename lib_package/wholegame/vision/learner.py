@@ -31,8 +31,10 @@ def _what(o): return f'a function ({o.__name__})' if hasattr(o, '__name__') else
 def _channels(dls):
     "How many channels the pictures have"
     ds = getattr(dls.train, 'dataset', None)
-    if hasattr(ds, 'blocks'): return ds[0][0].shape[0] if len(ds) else 3
-    return dls.one_batch()[0].shape[1] if hasattr(dls, 'one_batch') else next(iter(dls.train))[0].shape[1]
+    if hasattr(ds, 'blocks'): shape = ds[0][0].shape if len(ds) else (3,0,0)
+    else: shape = (dls.one_batch() if hasattr(dls, 'one_batch') else next(iter(dls.train)))[0].shape[1:]
+    if len(shape)==3: return shape[0]
+    raise ValueError(f"vision_learner makes models for pictures (channels, height, width), and an item here is {tuple(shape)}. Use Learner(dls, model) with a model for such items.")
 
 # %% ../../../nbs/24_vision.learner.ipynb #dc8f50a1
 def _outputs(dls):
