@@ -30,7 +30,9 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation',
            'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field', 'RandomErasing',
            'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
-           'with_size', 'PixelError', 'SegmentationInterpretation']
+           'with_size', 'PixelError', 'SegmentationInterpretation', 'AudioBlock', 'SpecAugment', 'Sound', 'load_sound',
+           'mel_spectrogram', 'GramianBlock', 'gramian', 'load_series', 'StrokesBlock', 'load_track', 'VolumeBlock',
+           'load_volume']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -102,6 +104,10 @@ from ..overlap import JaccardCoeffMulti, JaccardCoeff, Dice, iou_per_class
 from .resizing import with_size
 from .places import PixelError
 from .interpret import SegmentationInterpretation
+from .sound import AudioBlock, SpecAugment, Sound, load_sound, mel_spectrogram
+from .series import GramianBlock, gramian, load_series
+from .strokes import StrokesBlock, load_track
+from .volumes import VolumeBlock, load_volume
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -141,7 +147,11 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
     'with_size',
     'PixelError',
-    'SegmentationInterpretation']
+    'SegmentationInterpretation',
+    'AudioBlock', 'SpecAugment', 'Sound', 'load_sound', 'mel_spectrogram',
+    'GramianBlock', 'gramian', 'load_series',
+    'StrokesBlock', 'load_track',
+    'VolumeBlock', 'load_volume']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
