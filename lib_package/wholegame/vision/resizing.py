@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fastcore.basics import patch
 from ..data.dataset import Dataset
 from ..data.loaders import DataLoader, DataLoaders
-from .resize import ImageTransform, _size
+from .resize import ImageTransform, Resize, _size
 
 # %% ../../../nbs/22d_vision.resizing.ipynb #8026a1ca
 def with_size(
@@ -31,17 +31,17 @@ def _sizes(tfms): return [o.size for o in tfms if getattr(o, 'size', None) is no
 def _times(size, old, new): return tuple(max(1, round(o*n/k)) for o,n,k in zip(size, new, old))
 
 def _enlarged(ds, f):
-    "`ds` with its item transforms changed by `f`; items, labels and split are shared, pictures are read again"
+    "`ds` with its item transforms changed by `f`, or with `f` added if it is one; items, labels and split are shared, pictures are read again"
     blocks = [b.new() for b in ds.blocks]
     for b in blocks:
-        if hasattr(b, 'tfms'): b.tfms = [f(o) for o in b.tfms]
+        if hasattr(b, 'tfms'): b.tfms = [*b.tfms,f] if isinstance(f, ImageTransform) else [f(o) for o in b.tfms]
     return Dataset(ds.items, blocks, ds.getters, ds.n_inp, ds.train, ds.targets)
 
 # %% ../../../nbs/22d_vision.resizing.ipynb #07c49238
 def _item_change(ds, batch_tfms, size):
-    "What to do to item transforms, or None for nothing"
+    "A function that changes each item transform; a transform to add, where nothing says a size yet; or None for nothing"
     items,batch = _sizes(getattr(ds.blocks[0], 'tfms', [])),_sizes(batch_tfms)
-    if not items+batch: raise ValueError(f'Nothing here says a size, so there is none to change: pass item_tfms=Resize({size}) when you build the data.')
+    if not items+batch: return Resize(size)
     if batch and (not items or all(a>=b for a,b in zip(items[-1], size))): return None
     old = batch[-1] if batch else items[-1]
     return lambda o: with_size(o, _times(o.size, old, size)) if getattr(o, 'size', None) else o
