@@ -212,3 +212,22 @@ def test_lists_given_are_not_changed(path):
     tfms,blocks = [Resize(32)],[ImageBlock, CategoryBlock]
     block(blocks=blocks, item_tfms=tfms, batch_tfms=(b := [])).dataloaders(path, bs=4).normalize(imagenet_stats)
     assert (len(tfms),len(blocks),len(b))==(1,2,0)
+
+
+# --- numbers that are numpy's
+
+def test_positions_not_a_mask():
+    for o in ([True,False], np.array([True,False]), torch.tensor([True,False])):
+        assert 'wants positions, not True and False' in message(TypeError, IndexSplitter, o)
+    train,valid = IndexSplitter(iter([1,1,np.int64(2)]))(range(4))
+    assert (list(train),list(valid))==([0,3],[1,2])
+
+
+def test_numbers_of_numpy(path):
+    set_seed(np.int64(3))
+    dls = DataBlock((ImageBlock,CategoryBlock), get_items=get_image_files, get_y=parent_label, item_tfms=Resize(16),
+        splitter=RandomSplitter(np.float32(0.25), seed=np.int64(1))).dataloaders(path, bs=np.int64(4), seed=np.int64(2))
+    assert len(dls.one_batch()[1])==4
+
+
+def test_missing_number_of_numpy(): assert 'returned nan for 1 of 3 items' in message(ValueError, CategoryBlock().setup, [1,np.float32('nan'),2], [0,1], [2], 'abc')

@@ -1,6 +1,6 @@
 """Damage that a page should not show: killed savers, cut and forged files, two at once."""
-import json, os, pickle, signal, subprocess, sys, time
-import pytest, torch
+import json, os, pickle, signal, stat, subprocess, sys, time
+import numpy as np, pytest, torch
 from pathlib import Path
 from safetensors.torch import load_file, save_file
 from wholegame.files import atomic_path, load_tree, load_weights, refuse_pickle, save_tree
@@ -114,3 +114,55 @@ def test_through_a_link(tmp_path):
     (tmp_path/'link.txt').symlink_to(real)
     with atomic_path(tmp_path/'link.txt') as p: p.write_text('new')
     assert real.read_text()=='new' and (tmp_path/'link.txt').is_symlink()
+
+
+def raw(path, head, data=b'abcd'):
+    b = head if isinstance(head, bytes) else json.dumps(head).encode()
+    path.write_bytes(len(b).to_bytes(8, 'little') + b + data)
+    return path
+
+@pytest.mark.parametrize('head', [b'{"a":' + b'['*200_000, {'a':{'dtype':'F32', 'shape':[1], 'data_offsets':[]}}, {'a':{'dtype':'F32', 'shape':[1], 'data_offsets':[0,'x']}},
+    {'a':[]}, {'__metadata__':[1]}, {'a':{'dtype':'U8', 'shape':[2**62], 'data_offsets':[0,2**62]}}, {'a':{'dtype':'U8', 'shape':[4], 'data_offsets':[-4,0]}}, b'{"\xff":1}'],
+    ids=lambda o: str(o)[:40])
+def test_forged_safetensors(tmp_path, head):
+    "Tables of contents that no writer makes"
+    with pytest.raises(ValueError, match='cut short|damaged'): load_tree(raw(tmp_path/'m.safetensors', head))
+
+def test_names_that_look_like_ours(tmp_path):
+    "A key may look like the name that a second tensor of the same path is given"
+    tree = {'a.b':torch.tensor(0), 'a.b#2':torch.tensor(1), 'a':{'b':torch.tensor(2)}}
+    got,_ = load_tree(save_tree(tree, tmp_path/'m.safetensors'))
+    assert [got['a.b'].item(), got['a.b#2'].item(), got['a']['b'].item()]==[0,1,2]
+
+def test_odd_keys(tmp_path):
+    tree = {np.int64(3):torch.tensor(1), 'half a letter \udc80':torch.tensor(2)}
+    got,_ = load_tree(save_tree(tree, tmp_path/'m.safetensors'))
+    assert {k:v.item() for k,v in got.items()}=={3:1, 'half a letter \udc80':2}
+
+@pytest.mark.parametrize('name', ['鳥'*80, 'b'*250, 'ein Vogel, kein Wald – 🐦'])
+def test_long_and_foreign_names(tmp_path, name):
+    f = save_tree({'a':torch.ones(1)}, tmp_path/f'{name}.st')
+    assert load_tree(f)[0]['a'].item()==1 and [o.name for o in tmp_path.iterdir()]==[f.name]
+
+@pytest.mark.skipif(os.name=='nt', reason='folders are not synced there')
+def test_folders_that_cannot_be_synced(tmp_path, monkeypatch):
+    "Network and cloud drives may refuse it; the file is in place by then"
+    real = os.fsync
+    def sync(fd):
+        if stat.S_ISDIR(os.fstat(fd).st_mode): raise OSError(22, 'Invalid argument')
+        real(fd)
+    monkeypatch.setattr(os, 'fsync', sync)
+    assert load_tree(save_tree({'a':1}, tmp_path/'m.safetensors'))[0]=={'a':1}
+
+def test_no_such_drive(monkeypatch):
+    "On Windows the parent of a drive is the drive: looking upwards has to end there"
+    from wholegame.data.transforms import get_image_files
+    for o in ('is_dir','exists','is_file'): monkeypatch.setattr(Path, o, lambda self: False)
+    with pytest.raises(FileNotFoundError, match='No file'): load_tree('/z/models/m.safetensors')
+    with pytest.raises(FileNotFoundError, match='No such folder'): get_image_files('/z/photos')
+
+def test_advice_on_pickles_is_true(tmp_path):
+    "The reader that the refusal recommends had holes in older versions, and the message says so"
+    (tmp_path/'w.pth').write_bytes(pickle.dumps([1], protocol=2))
+    with pytest.raises(ValueError, match=r'2\.10') as e: refuse_pickle(tmp_path/'w.pth')
+    assert 'CVE-2025-32434' in str(e.value) and 'safely' not in str(e.value)

@@ -7,7 +7,7 @@ __all__ = ['defaults', 'pd', 'plt', 'is_offline', 'say', 'default_device', 'setu
            'check_kwargs', 'set_seed', 'ItemRand', 'parallel_map', 'doc_url', 'doc', 'lazy_module']
 
 # %% ../../nbs/00_core.ipynb #6395ceb6
-import difflib, importlib, importlib.metadata, inspect, os, platform, random, re, sys, warnings
+import builtins, difflib, importlib, importlib.metadata, inspect, os, platform, random, re, sys, warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -150,6 +150,7 @@ def set_seed(
     reproducible:bool=False, # Also make cuDNN pick algorithms that repeat exactly, which is slower
 ):
     "Seed Python, numpy and torch, on all devices"
+    s = int(s)
     random.seed(s)
     np.random.seed(s % 2**32)
     torch.manual_seed(s)
@@ -237,7 +238,11 @@ def ls(self:Path)->L: # Sorted paths
     return L(sorted(self.iterdir()))
 
 # %% ../../nbs/00_core.ipynb #008f6be2
-def _unwrap(f): return inspect.unwrap(f.func if isinstance(f, partial) else getattr(f, '__func__', f))
+def _unwrap(f):
+    "The function behind decorators and methods; of a thing that is none, its class"
+    f = f.func if isinstance(f, partial) else f.fget if isinstance(f, property) else f
+    f = inspect.unwrap(getattr(f, '__func__', f))
+    return f if hasattr(f, '__qualname__') or isinstance(f, ModuleType) else type(f)
 
 def _link(label, dist='wholegame'):
     "A project's address, as its package states it; '' if it doesn't"
@@ -245,7 +250,7 @@ def _link(label, dist='wholegame'):
     except importlib.metadata.PackageNotFoundError: urls = []
     return next((u for k,u in (o.split(', ', 1) for o in urls) if k.lower()==label), '').rstrip('/')
 
-def _module(f): return sys.modules[getattr(_unwrap(f), '__module__', None) or 'builtins']
+def _module(f): return f if isinstance(f, ModuleType) else sys.modules.get(getattr(_unwrap(f), '__module__', None) or '', builtins)
 
 # %% ../../nbs/00_core.ipynb #972498c8
 def doc_url(
@@ -257,13 +262,15 @@ def doc_url(
     if top in sys.stdlib_module_names: return f'https://docs.python.org/3/library/{mod.__name__}.html'
     if top!='wholegame': return _link('documentation', top) or _link('homepage', top)
     nb = re.search(r'nbs/([\w.]+)\.ipynb', inspect.getsource(mod)[:1000])
-    return f"{_link('documentation')}/nbs/{nb[1]}.html#{_unwrap(f).__qualname__.lower()}" if nb else ''
+    at = '' if isinstance(f, ModuleType) else '#' + _unwrap(f).__qualname__.lower()
+    return f"{_link('documentation')}/nbs/{nb[1]}.html{at}" if nb else ''
 
 def _source_url(f):
     "The line on GitHub where `f` starts; '' for other libraries"
     mod = _module(f)
     if not mod.__name__.startswith('wholegame.'): return ''
-    return f"{_link('source')}/blob/main/lib_package/{mod.__name__.replace('.', '/')}.py#L{inspect.getsourcelines(_unwrap(f))[1]}"
+    line = 1 if f is mod else inspect.getsourcelines(_unwrap(f))[1]
+    return f"{_link('source')}/blob/main/lib_package/{mod.__name__.replace('.', '/')}.py#L{line}"
 
 # %% ../../nbs/00_core.ipynb #f195c6bf
 def _signature(f):
@@ -285,7 +292,7 @@ def doc(
     f:Callable, # Function, class or method, of any library
 )->_Doc: # Shown as text, or in a notebook with links
     "Name, arguments, one line, and where to read more"
-    name = getattr(_unwrap(f), '__qualname__', None) or type(f).__name__
+    name = _unwrap(f).__name__ if isinstance(f, ModuleType) else _unwrap(f).__qualname__
     summary = (inspect.getdoc(f) or 'No description').splitlines()[0]
     return _Doc(name=name, signature=_signature(f), summary=summary, url=doc_url(f), source=_source_url(f))
 

@@ -25,6 +25,10 @@ def _sync(file):
     try: os.fsync(fd)
     finally: os.close(fd)
 
+def _sync_names(folder):
+    try: _sync(folder)
+    except OSError: pass # some network and cloud drives can't, and the file itself is safe by then
+
 @contextmanager
 def atomic_path(
     file:str|os.PathLike, # Where the finished file should be; missing folders are made
@@ -32,12 +36,12 @@ def atomic_path(
     "Write a file beside `file`, and give it that name only when all went well"
     file = Path(os.path.realpath(file)) # through a link, the file it points to is replaced
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f'.{file.stem[:80]}-{uuid.uuid4().hex[:12]}{file.suffix}')
+    part = file.with_name(f'.{uuid.uuid4().hex[:12]}{file.suffix[:20]}') # a name is too long sooner than one thinks
     try:
         yield part
         _sync(part)
         os.replace(part, file)
-        _sync(file.parent)
+        _sync_names(file.parent)
     finally: part.unlink(missing_ok=True)
 
 # %% ../../nbs/07_files.ipynb #3e77433a
@@ -55,8 +59,14 @@ class _Store:
         if t.layout!=torch.strided or t.dtype not in _dtypes or t.device.type=='meta': raise _cant_save(t, at, f'a tensor of {t.dtype}, {t.layout}, on {t.device}')
         key = t.device, t.data_ptr(), t.shape, t.stride(), t.dtype
         if t.numel() and key in self.known: return self.known[key][0]
-        name = at if at and at!='__metadata__' and at not in self.tensors else f'{at}#{len(self.tensors)}'
+        name = self.free(at.encode('utf-8', 'backslashreplace').decode())
         self.tensors[name],self.known[key] = self.own(t.detach().cpu().resolve_conj().resolve_neg().contiguous()), (name,t)
+        return name
+
+    def free(self, at):
+        "`at`, or with a number behind it if that is taken, or means something else"
+        name,n = at,len(self.tensors)
+        while name in ('','__metadata__') or name in self.tensors: name,n = f'{at}#{n}',n+1
         return name
 
     def own(self, t):
@@ -79,6 +89,7 @@ def _pack_array(o, at, store):
     except TypeError as e: raise _cant_save(o, at, f'an array of {o.dtype}') from e
 
 def _pack_dict(o, at, pack):
+    o = {(k.item() if isinstance(k, np.generic) else k):v for k,v in o.items()}
     bad = [k for k in o if not (k is None or isinstance(k, (str,int,bool)))]
     if bad: raise _cant_save(bad[0], at, f'{bad[0]!r} is a key')
     res = [(k, pack(v, f'{at}.{k}' if at else str(k))) for k,v in o.items()]
@@ -142,8 +153,8 @@ def _names(path):
 
 def _neighbours(file):
     "What there is instead of `file`"
-    d = file.parent
-    while not d.is_dir(): d = d.parent
+    d = next((o for o in file.parents if o.is_dir()), None)
+    if d is None: return f" There is no '{file.anchor}'."
     return f" '{d}' holds {_names(d)}.{did_you_mean(file.name, [o.name for o in d.iterdir()])}"
 
 # %% ../../nbs/07_files.ipynb #5ccab1d3
@@ -156,8 +167,8 @@ def refuse_pickle(
     b = _start(file)
     if _is_tensors(b) or not (b[:2]==b'PK' or (b[:1]==b'\x80' and b[1:2] in b'\x01\x02\x03\x04\x05')): return
     raise ValueError(f"'{Path(file).name}' is a pickle: opening it can run any code that its author put inside. "
-        "Ask for it to be exported again as safetensors. If it holds weights only, "
-        "torch.load(file, weights_only=True) reads them safely, and so does load_weights(file).")
+        "Ask for it to be exported again as safetensors. If it holds weights only, load_weights(file) reads them with torch's guarded reader, "
+        "torch.load(file, weights_only=True), whose known holes are closed since torch 2.10 (CVE-2025-32434, CVE-2026-24747).")
 
 # %% ../../nbs/07_files.ipynb #d533c24c
 def _damage(file):
@@ -166,7 +177,7 @@ def _damage(file):
     if not size: return f"'{file}' is empty: was the disk full, or a download interrupted?"
     if not _is_tensors(b): return f"'{file}' is not a safetensors file. It starts with {b[:20]!r}" + (': Git LFS left only a pointer, run git lfs pull.' if b.startswith(b'version https://git-lfs') else '.')
     try: need = _full_size(file)
-    except (ValueError, TypeError, KeyError, AttributeError): need = size
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError): need = size
     return f"'{file}' is " + (f'cut short: {size:,} of {need:,} bytes. Copy or download it again.' if need>size else 'damaged. Copy or download it again.')
 
 def _full_size(file):

@@ -8,6 +8,7 @@ __all__ = ['Block', 'check_labels', 'CategoryBlock', 'MultiCategoryBlock', 'Regr
 # %% ../../../nbs/05a_data.block.ipynb #80fcf519
 import copy, inspect, json, math
 from collections import Counter
+from numbers import Real
 import torch
 from fastcore.basics import patch
 from ..core import did_you_mean
@@ -39,7 +40,7 @@ class Block:
 # %% ../../../nbs/05a_data.block.ipynb #175bb221
 def _count(values): return ', '.join(f'{k!r} ({n})' for k,n in Counter(map(str,values)).most_common(4))
 
-def _missing(v): return v is None or (isinstance(v,float) and math.isnan(v)) or type(v).__name__ in ('NAType','NaTType')
+def _missing(v): return v is None or (isinstance(v, Real) and math.isnan(v)) or type(v).__name__ in ('NAType','NaTType')
 
 def check_labels(
     values:list, # One raw label per item

@@ -11,6 +11,7 @@ __all__ = ['image_extensions', 'get_files', 'get_image_files', 'Splitter', 'Rand
 import re, os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from numbers import Real
 from pathlib import Path
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ image_extensions = frozenset('.jpg .jpeg .jfif .png .gif .bmp .webp .tif .tiff .
 
 # %% ../../../nbs/04_data.transforms.ipynb #5b9c41d4
 def _no_folder(path):
-    near = Path(path).parent
-    while not near.is_dir(): near = near.parent
+    near = next((o for o in Path(path).parents if o.is_dir()), None)
+    if near is None: return f"No such folder: '{path}' (there is no '{Path(path).anchor}')"
     where = 'the folder you are in' if near==Path('.') else f"'{near}'"
     found = sorted(o.name for o in near.iterdir() if o.is_dir() and not o.name.startswith('.'))
     hint = did_you_mean(Path(path).name, found)
@@ -93,7 +94,7 @@ class RandomSplitter(Splitter):
         valid_pct:float=0.2, # Share to hold back, between 0 and 1
         seed:int=None, # Any whole number, for the same split every time; None draws one from torch's generator
     ):
-        if isinstance(valid_pct, bool) or not isinstance(valid_pct, (int,float)) or not 0<valid_pct<1:
+        if isinstance(valid_pct, bool) or not isinstance(valid_pct, Real) or not 0<valid_pct<1:
             raise ValueError(f"valid_pct is the share to hold back, between 0 and 1 (0.2 is a fifth), not {valid_pct!r}")
         self.valid_pct,self.seed = valid_pct,seed
     def split(self, items):
@@ -138,9 +139,12 @@ class IndexSplitter(Splitter):
     "Hold back the items at these positions"
     def __init__(self,
         valid_idx:Iterable, # Positions to hold back, from 0
-    ): self.valid_idx = valid_idx
+    ):
+        self.valid_idx = list(valid_idx)
+        if any(isinstance(o, (bool,np.bool_)) or getattr(o, 'dtype', None)==torch.bool for o in self.valid_idx):
+            raise TypeError('IndexSplitter wants positions, not True and False. Give np.flatnonzero(mask), or the column to ColSplitter.')
     def split(self, items):
-        valid = [int(i) for i in self.valid_idx]
+        valid = list(dict.fromkeys(int(i) for i in self.valid_idx))
         bad = [i for i in valid if not 0<=i<len(items)]
         if bad: raise IndexError(f'Position {bad[0]} is not there: the {len(items)} items are numbered 0 to {len(items)-1}')
         held = set(valid)
