@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from torch.utils.data import DataLoader as TorchLoader, IterableDataset, RandomSampler, SequentialSampler
 import wholegame.weights # `freeze`, `save` and `load` for every learner
-from .core import lazy_module
+from .core import ItemRand, lazy_module
 from .data.dataset import Store
 from .data.loaders import DataLoader, _input_getter, show_items
 from .losses import as_loss
@@ -272,11 +272,27 @@ def show_results(self:Learner,
     _say_which(words, f"{len(items)} items with prediction" + f", {colors.count('red')} of them wrong"*(blocks[-1].vocab is not None))
 
 # %% ../../nbs/13d_inference.ipynb #77369414
-def _augmented(dl):
-    "The items of `dl` in order, changed at random as in training"
+def _augmented(dl, places):
+    "The items of `dl` in order, changed at random as in training; if `places` matter, by what can be undone"
     if not isinstance(dl, DataLoader): raise TypeError(f'tta changes items at random as in training, but a {type(dl).__name__} does not say how. Build the data with a DataBlock.')
-    return dl.new(dataset=_as_part(dl.dataset, True), shuffle=False, drop_last=False, augment=True)
+    if bad := next((type(o).__name__ for o in places if not hasattr(o, 'unmove')), None): raise TypeError(f'tta moves pictures at random, and the answers of {bad} with them, which nothing moves back: use learn.get_preds().')
+    tfms = [o for o in dl.batch_tfms if not hasattr(o, 'late')] # nothing is hidden
+    return dl.new(dataset=_as_part(dl.dataset, not places), batch_tfms=tfms, shuffle=False, drop_last=False, augment=True)
 
+def _unmoving(block, dl, act):
+    "`act`, then back to where things are in the plain picture; called with one batch after the other"
+    hw,epoch = dl.dataset[0][0].shape[-2:],dl.epoch
+    rands = (ItemRand(dl.seed, epoch, o, stream=2) for o in dl.batch_idxs(epoch))
+    return lambda pred: block.unmove(act(pred), dl.batch_tfms, next(rands), hw)
+
+def _average(plain, versions, beta, use_max):
+    "Of plain answers and others; nan is no answer"
+    total,n,top = torch.zeros_like(plain),torch.zeros_like(plain),plain
+    for p in versions:
+        total,n,top = total+p.nan_to_num(0),n+~p.isnan(),torch.fmax(top, p)
+    return top if use_max else torch.lerp(total/n.clamp(min=1), plain, beta).where(n>0, plain)
+
+# %% ../../nbs/13d_inference.ipynb #7dc75cdf
 @patch
 @explain_args(ds_type='ds_idx')
 def tta(self:Learner,
@@ -287,8 +303,12 @@ def tta(self:Learner,
     use_max:bool=False, # Take the largest probability of all versions, not the average?
 )->tuple: # (preds, targs)
     "Average predictions over augmented versions of the items"
+    if n<1 or not 0<=beta<=1: raise ValueError(f'tta takes n of at least 1 and beta from 0 to 1, not n={n} and beta={beta}')
     dl = self.dls[ds_idx] if dl is None else dl
-    moved = _augmented(dl)
+    places = [o for o in (self.dls.blocks or [])[self.dls.n_inp:] if o.follows]
+    moved = _augmented(dl, places)
     preds,targs = self.get_preds(dl=dl)
-    aug = torch.stack([self._gather(moved.new(epoch=i))[1] for i in range(n)])
-    return (torch.cat([aug, preds[None]]).amax(0) if use_max else torch.lerp(aug.mean(0), preds, beta)), targs
+    def version(i):
+        each = moved.new(epoch=i)
+        return self._gather(each, _unmoving(places[0], each, self._reader.activation) if places else None)[1]
+    return _average(preds, map(version, range(n)), beta, use_max), targs
