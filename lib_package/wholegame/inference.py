@@ -52,6 +52,16 @@ def eval_dl(
     if not isinstance(dl, DataLoader): return dl
     return dl.new(dataset=_as_part(dl.dataset, False), shuffle=False, drop_last=False, augment=False)
 
+# %% ../../nbs/13d_inference.ipynb #own0dl13
+@patch
+def _own(self:Learner, dl, ds_idx=1):
+    "A part of the data, or `dl` with the normalisation that this learner has and `dl` may lack"
+    if dl is None: return self.dls[ds_idx]
+    mine,theirs = ([type((getattr(o, 'blocks', None) or [None])[0])] for o in (self.dls, getattr(dl, 'dataset', None)))
+    norm = [o for o in getattr(self.dls, 'batch_tfms', []) if hasattr(o, 'undo')]
+    if not isinstance(dl, DataLoader) or not norm or mine!=theirs or any(hasattr(o, 'undo') for o in dl.batch_tfms): return dl
+    return dl.new(batch_tfms=dl.batch_tfms+norm)
+
 # %% ../../nbs/13d_inference.ipynb #06b5fcce
 def _cpu(shape, like): return torch.empty(shape, dtype=like.dtype, pin_memory=like.is_cuda)
 
@@ -126,7 +136,7 @@ def get_preds(self:Learner,
     act:Callable=None, # What makes probabilities of the model's numbers; by default the loss function's way
 )->tuple: # `(inputs, preds, targs, decoded, losses)`, on the CPU, in the order of the data; `preds` and `targs` always
     "Predictions and targets of a part of the data; targets are None where there are no labels"
-    dl = eval_dl(self.dls[ds_idx] if dl is None else dl)
+    dl = eval_dl(self._own(dl, ds_idx))
     x,preds,targs,losses = self._gather(dl, act, with_input, with_loss)
     decoded = self._reader.decodes(preds) if with_decoded else None
     return (x,)*with_input + (preds,targs) + (decoded,)*with_decoded + (losses,)*with_loss
@@ -139,7 +149,7 @@ def validate(self:Learner,
     dl:Iterable=None, # Or any loader with targets
 )->L: # The loss, then the metrics
     "Loss and metrics on a part of the data; nothing is printed or recorded"
-    dl,loss,ms = eval_dl(self.dls[ds_idx] if dl is None else dl), AvgMetric(self.loss_func, weight=lambda p,*t: len(t[0])), copy.deepcopy(self.metrics)
+    dl,loss,ms = eval_dl(self._own(dl, ds_idx)), AvgMetric(self.loss_func, weight=lambda p,*t: len(t[0])), copy.deepcopy(self.metrics)
     def count(_, yb, pred):
         _need_targets(yb, 'validate')
         for o in (loss,*ms): o.accumulate(pred, *yb)
@@ -259,7 +269,7 @@ def show_results(self:Learner,
     ncols:int=None, # Columns of the grid
 ):
     "Draw some items with what is right and what the model says"
-    dl = eval_dl(self.dls[ds_idx] if dl is None else dl)
+    dl = eval_dl(self._own(dl, ds_idx))
     n = len(getattr(dl, 'dataset', []))
     b,items = items_at(dl, np.random.default_rng().permutation(n)[:max_n] if shuffle else range(min(max_n, n)))
     blocks,n_inp = self.dls.blocks,self.dls.n_inp
@@ -304,7 +314,7 @@ def tta(self:Learner,
 )->tuple: # (preds, targs)
     "Average predictions over augmented versions of the items"
     if n<1 or not 0<=beta<=1: raise ValueError(f'tta takes n of at least 1 and beta from 0 to 1, not n={n} and beta={beta}')
-    dl = self.dls[ds_idx] if dl is None else dl
+    dl = self._own(dl, ds_idx)
     places = [o for o in (self.dls.blocks or [])[self.dls.n_inp:] if o.follows]
     moved = _augmented(dl, places)
     preds,targs = self.get_preds(dl=dl)
