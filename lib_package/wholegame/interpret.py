@@ -44,7 +44,7 @@ class Interpretation:
         return (_suited(*res) if cls.__name__ in _general else cls)(*res)
 
 def _gather(learn, ds_idx, dl):
-    dl = eval_dl(learn.dls[ds_idx] if dl is None else dl)
+    dl = eval_dl(learn._own(dl, ds_idx))
     preds,targs,decoded,losses = learn.get_preds(dl=dl, with_decoded=True, with_loss=True)
     return dl,preds,targs,decoded,losses,learn.dls.vocab,learn
 
