@@ -13,6 +13,7 @@ import torch
 from torch import nn
 import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 import wholegame.vision.places # it brings predicted points back to the picture that was asked about
+import wholegame.vision.resizing, wholegame.vision.unmove # they add `dls.resized`, and `learn.tta` for masks and points
 from ..data.loaders import DataLoaders
 from ..events import Callback
 from ..learner import Learner, explain_args
@@ -98,3 +99,20 @@ def vision_learner(
     return learn
 
 cnn_learner = vision_learner # its name before 2022
+
+# %% ../../../nbs/24_vision.learner.ipynb #5380651e
+def _same_classes(old, new):
+    a,b = (getattr(o, 'vocab', None) for o in (old, new))
+    if a is None or b is None or list(a)==list(b): return
+    raise ValueError(f"The model was made for the classes {', '.join(map(str, a))}, and these data have {', '.join(map(str, b))}. Make a new learner, or build the data with CategoryBlock(vocab=learn.dls.vocab).")
+
+def _take_dls(self, dls):
+    old,new = (getattr(o, 'batch_tfms', []) for o in (self.dls, dls))
+    _same_classes(self.dls, dls)
+    norm = [o for o in old if isinstance(o, Normalize)]
+    if norm and getattr(dls, 'blocks', None) and not any(isinstance(o, Normalize) for o in new):
+        dls = dls.copy()
+        dls.batch_tfms = [*new, *norm]
+    self.__dict__['dls'] = dls
+
+Learner.dls = property(lambda self: self.__dict__['dls'], _take_dls, doc='Data to train on and to validate with')
