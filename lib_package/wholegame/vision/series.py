@@ -33,16 +33,23 @@ def _columns(df):
     "(channels, moments) of a table; a first row of numbers is no heading"
     return df.select_dtypes('number').to_numpy(np.float32).T
 
+def _read(f, read):
+    "What `read` makes of a file, or an error that names it"
+    try: return read(f)
+    except FileNotFoundError: raise FileNotFoundError(f"No such file: '{f}'") from None
+    except (OSError,ValueError,EOFError) as e: raise ValueError(f"Cannot read '{f}' ({e}).") from None
+
 def _read_table(f):
-    df = pd.read_csv(f)
+    df = _read(f, pd.read_csv)
     names = pd.to_numeric(df.columns.to_series(), errors='coerce')
     return _columns(df if names.isna().any() else pd.read_csv(f, header=None))
 
+# %% ../../../nbs/26e_vision.series.ipynb #bc4553ea
 def load_series(
     o:str|Path|np.ndarray|torch.Tensor|list, # File (.npy, .csv), table, list, or array (moments,) or (channels, moments)
 )->torch.Tensor: # (channels, moments) float32
     "Read what was measured"
-    if isinstance(o, (str,Path)): a = np.load(o) if str(o).endswith('.npy') else _read_table(o)
+    if isinstance(o, (str,Path)): a = _read(o, np.load) if str(o).endswith('.npy') else _read_table(o)
     else: a = _columns(o) if hasattr(o, 'columns') else o
     name = f"'{o}'" if isinstance(o, (str,Path)) else f'a {type(o).__name__}'
     t = a.detach().cpu().float() if isinstance(a, torch.Tensor) else torch.from_numpy(np.array(a, dtype=np.float32))
@@ -66,6 +73,7 @@ class GramianBlock(ImageBlock):
     ):
         super().__init__('L')
         if not (summation or difference): raise ValueError('Draw at least one of the fields: summation=True or difference=True.')
+        if not 0<size<=4096: raise ValueError(f'size is the number of pieces, 1 to 4096, not {size!r}')
         self.size,self.summation,self.difference,self.per_series,self.lo,self.hi = size,summation,difference,per_series,lo,hi
 
     def accepts(self, o): return isinstance(o, (str,Path,np.ndarray,torch.Tensor,list)) or hasattr(o, 'columns')

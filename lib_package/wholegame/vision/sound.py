@@ -113,8 +113,8 @@ class AudioBlock(ImageBlock):
         f_max:float=8000., # Hz, upper end
         top_db:float=80., # Decibels from white to black
     ):
-        if not (0.001<=hop<=window<=1 and 0<=f_min<f_max and top_db>0 and 0<n_mels<=1024 and 0<(seconds or 1)<=3600):
-            raise ValueError('A spectrogram needs hop from 0.001 up to window, window up to 1, f_min below f_max, n_mels up to 1024, seconds up to 3600')
+        if not (0.001<=hop<=window<=1 and 0<=f_min<f_max and top_db>0 and 0<n_mels<=1024 and 0<(seconds or 1)/hop<=1e6):
+            raise ValueError('A spectrogram needs hop from 0.001 up to window, window up to 1, f_min below f_max, n_mels up to 1024, and at most a million steps')
         super().__init__('L')
         self.seconds,self.n_mels,self.window,self.hop,self.f_min,self.f_max,self.top_db = seconds,n_mels,window,hop,f_min,f_max,top_db
 

@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from PIL import Image, ImageDraw
 from ..core import lazy_module, plt
 from .core import ImageBlock
+from .series import _read
 
 pd = lazy_module('pandas')
 
@@ -29,7 +30,7 @@ def load_track(
 )->np.ndarray: # (n, 4): x and y in pixels, t in seconds, click is 0 or 1
     "Read where a mouse was, and when"
     name = f"'{o}'" if isinstance(o, (str,Path)) else f'a {type(o).__name__}'
-    if isinstance(o, (str,Path)): o = pd.read_csv(o)
+    if isinstance(o, (str,Path)): o = _read(o, pd.read_csv)
     a = _by_name(o, name) if hasattr(o, 'columns') else np.asarray(o, dtype=np.float64)
     if a.ndim!=2 or a.shape[1] not in (3,4) or len(a)<2: raise ValueError(f'A track is two or more rows of x, y, t and perhaps click, and {name} is {a.shape}.')
     if not np.isfinite(a).all(): raise ValueError(f'{int((~np.isfinite(a)).any(1).sum())} of the {len(a)} rows of {name} are not complete. Drop them first.')
@@ -51,7 +52,10 @@ class StrokesBlock(ImageBlock):
         fast:float=None, # Pixels per second that are drawn in red; None is what one stroke in twenty of the training items exceeds
         screen:tuple=None, # (width, height) of the screen; None fits the picture to each track
         width:int=2, # Pixels of a stroke
-    ): super().__init__('RGB'); self.size,self.fast,self.screen,self.width = size,fast,screen,width
+    ):
+        if not 0<width<=size/8<=512: raise ValueError(f'size is from 8 times the width of a stroke up to 4096 pixels; this is {size} for strokes of {width}')
+        super().__init__('RGB')
+        self.size,self.fast,self.screen,self.width = size,fast,screen,width
 
     def accepts(self, o): return isinstance(o, (str,Path,np.ndarray,torch.Tensor,list)) or hasattr(o, 'columns')
     def setup(self, values, train, valid, items):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..core import ItemRand
 from ..show import show_image
 from .core import ImageBlock
+from .series import _read
 
 # %% ../../../nbs/26g_vision.volumes.ipynb #ac0b9f4a
 def load_volume(
@@ -23,7 +24,7 @@ def load_volume(
     "Open a volume"
     name = f"'{o}'" if isinstance(o, (str,Path)) else f'a {type(o).__name__}'
     if isinstance(o, (str,Path)) and not str(o).endswith('.npy'): raise ValueError(f'{name} is not a .npy file. Let get_x read it and return an array (d, h, w).')
-    a = np.load(o, mmap_mode='r') if isinstance(o, (str,Path)) else o.detach().cpu().numpy() if isinstance(o, torch.Tensor) else np.asarray(o)
+    a = _read(o, lambda f: np.load(f, mmap_mode='r')) if isinstance(o, (str,Path)) else o.detach().cpu().numpy() if isinstance(o, torch.Tensor) else np.asarray(o)
     a = a[0] if a.ndim==4 and len(a)==1 else a
     if a.ndim!=3 or not a.size: raise ValueError(f'A volume is (slices, rows, columns), and {name} is {a.shape}.')
     return a
@@ -47,7 +48,7 @@ class VolumeBlock(ImageBlock):
         hi:float=None, # Value that becomes white; None asks the training items
     ):
         super().__init__('L')
-        if size is not None and (len(size)!=3 or min(size)<1): raise ValueError(f'size is (slices, rows, columns), not {size!r}')
+        if size is not None and (len(size)!=3 or min(size)<1 or np.prod(size)>2**30): raise ValueError(f'size is (slices, rows, columns), up to 1024 of each or as much in all, not {size!r}')
         self.size,self.lo,self.hi = None if size is None else tuple(int(o) for o in size),lo,hi
 
     def accepts(self, o): return isinstance(o, (str,Path,np.ndarray,torch.Tensor))
