@@ -3,6 +3,7 @@ import json, os, pickle, subprocess, sys
 import pytest, torch
 from pathlib import Path
 from PIL import Image
+from safetensors import safe_open
 from torch import nn
 from wholegame.data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from wholegame.data.datablock import DataBlock
@@ -111,7 +112,9 @@ bad = [dict(model__builder='subprocess'), dict(model__arch='hf-hub:someone/model
     dict(model__arch_args={'pretrained':True}), dict(model__arch_args={'pretrained_cfg':{'url':'http://x'}}), dict(model__arch_args={'img_size':10**6}), dict(model__cut='os.system'), dict(model=3),
     dict(model__y_range='ab'), dict(blocks=[]), dict(blocks=[{'kind':'Path'}]), dict(blocks=3), dict(blocks__0__item_tfms=[{'kind':'Resize', 'size':10**9}]),
     dict(blocks__0__item_tfms=[{'kind':'eval', 'x':1}]), dict(blocks__0__item_tfms=[{'kind':'Resize', 'nope':1}]), dict(batch_tfms=[{'kind':'DeviceCrop', 'size':10**9}]),
-    dict(batch_tfms=[{'kind':'system'}]), dict(batch_tfms='x'), dict(n_inp='x'), dict(format=2), dict(loss=7), dict(metrics=9), dict(blocks__1__vocab=None)]
+    dict(batch_tfms=[{'kind':'system'}]), dict(batch_tfms='x'), dict(n_inp='x'), dict(format=2), dict(loss=7), dict(metrics=9), dict(blocks__1__vocab=None),
+    dict(n_inp=float('inf')), dict(bs=float('inf')), dict(loss={'kind':['x']}), dict(batch_tfms__0__mean=[None]), dict(batch_tfms__0__std={'a':1}), dict(batch_tfms=torch.ones(2)),
+    dict(blocks__0__item_tfms__0__size=19_999), dict(blocks__0__item_tfms__0__size=[19_999]*2), dict(batch_tfms=[{'kind':'DeviceCrop', 'size':19_999}])]
 
 @pytest.mark.parametrize('kw', bad, ids=lambda o: ', '.join(f'{k}={str(v)[:30]}' for k,v in o.items()))
 def test_forged(exported, tmp_path, kw, monkeypatch):
@@ -138,3 +141,13 @@ def test_plain_loaders(tmp_path):
     from wholegame.learner import Learner
     dl = [(torch.zeros(2,3), torch.zeros(2,1))]
     with pytest.raises(ValueError, match="don't say what the data are"): Learner(DataLoaders(dl, dl), nn.Linear(3,1), nn.MSELoss(), path=tmp_path).export()
+
+
+def test_sizes_are_lists(exported):
+    "Any program that reads JSON reads sizes"
+    with safe_open(exported, 'pt') as f: text = f.metadata()['wholegame']
+    assert '!tuple' not in text and '"size": [32, 32]' in text
+
+def test_forged_axis(exported, tmp_path, photos):
+    "What is of the wrong kind is left out, so that predicting works"
+    for axis in (True, [1], 1.5): assert load_learner(change(exported, tmp_path, loss__axis=axis)).predict(next(photos.glob('*/*.png')))[0] in ('red','blue')

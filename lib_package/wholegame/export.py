@@ -6,7 +6,7 @@
 __all__ = ['model_makers', 'load_learner']
 
 # %% ../../nbs/19_export.ipynb #bbea6f78
-import json, warnings
+import json, math, warnings
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -58,8 +58,8 @@ def _make_loss(d, blocks):
     f = _known_losses.get((d or {}).get('kind'))
     if f is None: return blocks[-1].loss_func() or losses.MSELossFlat()
     f = f() if isinstance(f, type) else f
-    for k in ('axis','thresh'):
-        if hasattr(f, k) and isinstance(d.get(k), (int,float,list)): setattr(f, k, d[k])
+    for k,kinds in (('axis',int),('thresh',(int,float,list))):
+        if hasattr(f, k) and isinstance(d.get(k), kinds) and d[k] is not True: setattr(f, k, d[k])
     return f
 
 # %% ../../nbs/19_export.ipynb #2f8337b4
@@ -67,13 +67,18 @@ def _version(o):
     try: return version(o)
     except PackageNotFoundError: return None
 
+def _listed(o):
+    "`o` with lists for tuples, which JSON knows; names of classes stay what they are"
+    if isinstance(o, dict): return {k:v if k=='vocab' else _listed(v) for k,v in o.items()}
+    return [_listed(v) for v in o] if isinstance(o, (list,tuple)) else o
+
 def _description(learn):
     "All that `load_learner` needs besides weights, as plain data"
     dls = learn.dls
     if not getattr(dls, 'blocks', None): raise ValueError("Plain PyTorch loaders don't say what the data are, so there is nothing to describe. Save the weights with learn.save, or build the data with DataBlock.")
     return {'kind':'learner', 'format':1, 'model':learn.model_desc, 'loss':_describe_loss(learn.loss_func), 'n_inp':dls.n_inp, 'bs':dls.bs,
-        'blocks':[o.describe() for o in dls.blocks],
-        'batch_tfms':[_describe_tfm(o) for o in dls.batch_tfms if _works_always(o)], 'metrics':[str(getattr(o, 'name', '')) for o in learn.metrics],
+        'blocks':_listed([o.describe() for o in dls.blocks]),
+        'batch_tfms':_listed([_describe_tfm(o) for o in dls.batch_tfms if _works_always(o)]), 'metrics':[str(getattr(o, 'name', '')) for o in learn.metrics],
         'versions':{o:_version(o) for o in ('wholegame','torch','torchvision','timm')}}
 
 # %% ../../nbs/19_export.ipynb #0b81039c
@@ -168,6 +173,11 @@ def _sane(o):
     if isinstance(o, (list,tuple)): return all(map(_sane, o))
     return not isinstance(o, (int,float)) or abs(o)<=20_000
 
+def _check_area(tfms):
+    "Nor should two together: 2**26 pixels are a picture of 8192 by 8192"
+    sizes = [s for o in tfms if isinstance(s := getattr(o, 'size', None), (list,tuple))]
+    if any(math.prod(s)>2**26 for s in sizes): raise ValueError('The description asks for sizes beyond reason.')
+
 def _listify(o): return list(o) if isinstance(o, (list,tuple)) else [o]
 
 # %% ../../nbs/19_export.ipynb #ed842f46
@@ -185,6 +195,7 @@ def _loaders(d, item_tfms, batch_tfms, device, path):
     if batch_tfms is None:
         _check_known(d['batch_tfms'], 'batch_tfms')
         batch_tfms = [_tfms().transform_from(o) for o in d['batch_tfms']]
+    _check_area([*(o for b in blocks for o in getattr(b, 'tfms', ())), *_listify(batch_tfms)])
     return DataLoaders.for_inference(blocks, int(d['n_inp']), _listify(batch_tfms), max(1, min(int(d['bs'] or 64), 1024)), path, device)
 
 # %% ../../nbs/19_export.ipynb #af539640
@@ -202,11 +213,11 @@ def _rebuild(d, sd, device, path, model, item_tfms, batch_tfms):
     try:
         _check_desc(d)
         dls = _loaders(d, item_tfms, batch_tfms, device, path)
-        m = _make_model(d, sd) if model is None else model
-    except (KeyError, TypeError, AttributeError) as e: raise ValueError(f"The description is damaged, or from a newer wholegame ({type(e).__name__}: {e}).") from e
+        m,loss = _make_model(d, sd) if model is None else model, _make_loss(d['loss'], dls.blocks)
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as e: raise ValueError(f"The description is damaged, or from a newer wholegame ({type(e).__name__}: {e}).") from e
     _check_shapes(m, sd, d)
     m.load_state_dict(sd)
-    return Learner(dls, m, loss_func=_make_loss(d['loss'], dls.blocks), metrics=_known_metrics(d['metrics']), path=path)
+    return Learner(dls, m, loss_func=loss, metrics=_known_metrics(d['metrics']), path=path)
 
 # %% ../../nbs/19_export.ipynb #41dac40f
 @explain_args()
