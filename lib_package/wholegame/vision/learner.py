@@ -22,10 +22,10 @@ from .augment import Normalize
 from .models import model_stats, vision_model, vision_splitter
 
 # %% ../../../nbs/24_vision.learner.ipynb #a55dfc6a
-def _check_args(dls, arch):
+def _check_args(dls, arch, name='vision_learner'):
     if hasattr(arch, 'train') and not isinstance(arch, nn.Module) and (callable(dls) or isinstance(dls, str)):
-        raise TypeError(f"vision_learner(dls, arch): the first argument is {_what(dls)}, the second a DataLoaders - swapped?")
-    if not hasattr(dls, 'train') or isinstance(dls, nn.Module): raise TypeError(f"vision_learner(dls, arch) wants DataLoaders first, not {_what(dls)}.")
+        raise TypeError(f"{name}(dls, arch): the first argument is {_what(dls)}, the second a DataLoaders - swapped?")
+    if not hasattr(dls, 'train') or isinstance(dls, nn.Module): raise TypeError(f"{name}(dls, arch) wants DataLoaders first, not {_what(dls)}.")
 
 def _what(o): return f'a function ({o.__name__})' if hasattr(o, '__name__') else f'a {type(o).__name__}'
 
