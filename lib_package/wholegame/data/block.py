@@ -139,8 +139,10 @@ def _check_given(values, items, vocab):
     for o,l in ((o,l) for o,v in zip(items, values) for l in v):
         if l not in vocab: raise ValueError(f"Label {l!r} of '{o}' is not one of the {len(vocab)} in vocab: {', '.join(map(str, list(vocab)[:10]))}.{did_you_mean(str(l), map(str, vocab))}")
 
-def _check_seen(values, valid, vocab):
-    for l,n in Counter(l for i in valid for l in values[i] if l not in vocab).items(): _refuse_unseen(l, n)
+def _warn_unseen(values, train, valid):
+    seen = {l for i in train for l in values[i]}
+    n = Counter(str(l) for i in valid for l in values[i] if l not in seen)
+    if n: warnings.warn(f"No training item has {', '.join(n)}, but {n.total()} in validation do: the model can't learn what it never sees. Use another seed, or more items.", stacklevel=6)
 
 # %% ../../../nbs/05a_data.block.ipynb #bac31cf0
 class MultiCategoryBlock(CategoryBlock):
@@ -158,9 +160,9 @@ class MultiCategoryBlock(CategoryBlock):
         check_labels(values, items)
         if self.encoded: return _check_rows(values, items, self.vocab) or self
         _check_lists(values, items, self.add_na)
-        if self.given is None: self._use(sorted({l for i in train for l in values[i]}, key=str))
-        if self.add_na: return self
-        _check_given(values, items, self.o2i) if self.given else _check_seen(values, valid, self.o2i)
+        if self.given is None: self._use(sorted({l for i in (train if self.add_na else range(len(values))) for l in values[i]}, key=str))
+        if self.given is not None and not self.add_na: _check_given(values, items, self.o2i)
+        if self.given is None and not self.add_na: _warn_unseen(values, train, valid)
         return self
 
     def encode(self, o):
