@@ -6,7 +6,7 @@
 __all__ = ['Block', 'check_labels', 'CategoryBlock', 'MultiCategoryBlock', 'RegressionBlock', 'block_from']
 
 # %% ../../../nbs/05a_data.block.ipynb #80fcf519
-import copy, inspect, json, math
+import copy, inspect, json, math, warnings
 from collections import Counter
 from numbers import Real
 import torch
