@@ -219,6 +219,14 @@ def _moved_mask(xb, M, size, pad_mode):
     return apply_matrix(x.float(), M, size, 'nearest', pad_mode).to(xb.dtype).view(*xb.shape[:-2], *size)
 
 @patch
+def _alone(self:AugmentPipeline, x, A, b):
+    "Colours of a single picture to predict, in as few steps as there can be"
+    (_,c,h,w),key = x.shape,(id(A),x.shape[-1])
+    if key not in self.plain: self.plain[key] = _rows(A,w),_rows(b,w)
+    A,b = self.plain[key]
+    return torch.addcmul(b, x.permute(0,2,3,1).flatten(2).float(), A).view(1,h,w,c).permute(0,3,1,2)
+
+@patch
 def __call__(self:AugmentPipeline,
     xb:torch.Tensor, # (n, c, h, w) bytes, or decimal numbers from 0 to 1; masks also (n, h, w)
     r:ItemRand=None, # Random numbers of the batch; None for validation
@@ -233,7 +241,8 @@ def __call__(self:AugmentPipeline,
     if mode=='nearest': return xb if M is None else _moved_mask(xb, M, size, self.pad_mode)
     funcs = [f for f in self.funcs if r is not None or isinstance(f, Always)]
     A,b = self._constants(r, xb, None if funcs else self.norm)
-    x = (_in_parts if xb.device.type=='cpu' else _finish)(xb, M, A, b, size, mode or self.mode, self.pad_mode)
+    alone = r is None and M is None and len(xb)==1 and xb.device.type=='cpu'
+    x = self._alone(xb, A, b) if alone else (_in_parts if xb.device.type=='cpu' else _finish)(xb, M, A, b, size, mode or self.mode, self.pad_mode)
     for f in funcs: x = f(x, r) if getattr(f, 'random', False) else f(x)
     if funcs and self.norm: x = self.norm.apply(x)
     for o in self.late: x = x if r is None else o.late(x, r, self.norm is not None)
@@ -241,7 +250,7 @@ def __call__(self:AugmentPipeline,
 
 # %% ../../../nbs/21_vision.augment.ipynb #2d023476
 def aug_transforms(
-    mult:float=1.0, # Multiplies `max_rotate`, `max_lighting` and `max_warp`
+    mult:float=1.0, # Multiplies `max_rotate`, and up to what makes sense `max_lighting` (to 0.9) and `max_warp` (to 0.45)
     do_flip:bool=True, # Mirror left and right?
     flip_vert:bool=False, # All eight mirrors and quarter turns, for pictures without up and down?
     max_rotate:float=10., # Degrees
@@ -260,7 +269,7 @@ def aug_transforms(
     min_scale:float=1., # Below 1: cut out a random part of at least this share of the area
 )->L: # For `batch_tfms`
     "Transforms that suit most photos"
-    rotate,light,warp = max_rotate*mult,max_lighting*mult,max_warp*mult
+    rotate,light,warp = max_rotate*mult,_times(max_lighting, mult, 0.9),_times(max_warp, mult, 0.45)
     tfms = L()
     if size is not None or min_scale<1 or mode!='bilinear' or align_corners: tfms.append(DeviceCrop(size, min_scale, pad_mode, mode, align_corners))
     if do_flip or flip_vert: tfms.append(Dihedral() if flip_vert else Flip())
@@ -271,6 +280,8 @@ def aug_transforms(
     return _settle(tfms, pad_mode, batch) + L(xtra_tfms)
 
 # %% ../../../nbs/21_vision.augment.ipynb #9696efa8
+def _times(o, mult, top): return max(o, min(o*mult, top)) if mult>1 else o*mult
+
 def _settle(tfms, pad_mode, batch):
     for o in tfms:
         o._batch = batch
