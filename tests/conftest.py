@@ -36,6 +36,17 @@ def nbs_tree(tmp_path):
         if (root/f).exists(): shutil.copy(root/f, tmp_path/f)
     return tmp_path
 
+@pytest.fixture(scope='module')
+def browser():
+    "A real Chromium or Chrome, without a window"
+    exe = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome','google-chrome-stable'))), None)
+    if not exe: pytest.skip('no Chromium or Chrome here: apt install chromium')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=exe, args=['--no-sandbox'])
+        yield b
+        b.close()
+
 def pytest_sessionfinish(session): shutil.rmtree(home, ignore_errors=True)
 
 def pytest_unconfigure(config):

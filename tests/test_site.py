@@ -1,13 +1,11 @@
 """The site is built as `make docs` builds it, read by a program, and opened in a real browser."""
-import functools, html.parser, http.server, inspect, os, re, shutil, subprocess, sys, threading
+import functools, html.parser, http.server, inspect, os, re, subprocess, sys, threading
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 import pytest
 from filelock import FileLock
 from pages import root, notebooks
-
-chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome','google-chrome-stable'))), None)
 
 # ---- the build
 
@@ -176,15 +174,6 @@ def served(site):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}/'
     server.shutdown()
-
-@pytest.fixture(scope='module')
-def browser():
-    if not chromium: pytest.skip('no Chromium or Chrome on this machine')
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
-        yield b
-        b.close()
 
 desktop,phone = {'width':1280,'height':900},{'width':390,'height':844}
 

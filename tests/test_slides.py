@@ -1,13 +1,11 @@
 """Decks, opened from the disk in a real Chromium: pages turn, fragments appear, nothing is fetched, everything fits."""
-import base64, re, shutil, subprocess, sys
+import base64, re, subprocess, sys
 from io import BytesIO
 from pathlib import Path
 import pytest
 from PIL import Image
 from pages import root, notebooks
 from wholegame.course import make_slides, notebook_text, read_notebook, read_slides
-
-chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome','google-chrome-stable'))), None)
 
 def has_slides(f): return any('slideshow' in c.get('metadata', {}) for c in read_notebook(f)['cells'])
 presented = [f for f in notebooks('course') if has_slides(f)]
@@ -33,15 +31,6 @@ def write(folder, cells, name='small'):
     f = folder/f'{name}.ipynb'
     f.write_text(notebook_text(dict(nbformat=4, nbformat_minor=5, metadata={}, cells=cells)), encoding='utf-8')
     return f
-
-@pytest.fixture(scope='module')
-def browser():
-    if not chromium: pytest.skip('no Chromium here: apt install chromium')
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
-        yield b
-        b.close()
 
 @pytest.fixture
 def opened(browser):
