@@ -168,7 +168,7 @@ def top_patches(
 )->list: # For each channel a list of `Patch(channel, idx, value, box, img)`, the most exciting first
     "The parts of photos that excite channels of a layer most"
     if not 0<share<=1: raise ValueError(f'share is a part of the gradient, above 0 and at most 1, not {share}')
-    dl,m = eval_dl(learn.dls[ds_idx] if dl is None else dl),find_layer(learn.bare, layer)
+    dl,m = eval_dl(learn._own(dl, ds_idx)),find_layer(learn.bare, layer)
     vals,places = _peaks(learn, dl, m)
     chosen = _which_channels(vals, channels, k)
     best = vals.topk(min(k, len(vals)), 0)[1]
