@@ -32,7 +32,7 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
            'with_size', 'PixelError', 'SegmentationInterpretation', 'AudioBlock', 'SpecAugment', 'Sound', 'load_sound',
            'mel_spectrogram', 'GramianBlock', 'gramian', 'load_series', 'StrokesBlock', 'load_track', 'VolumeBlock',
-           'load_volume', 'ImageClassifierCleaner', 'undo_cleaning']
+           'load_volume', 'ImageClassifierCleaner', 'undo_cleaning', 'Features']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -109,6 +109,7 @@ from .series import GramianBlock, gramian, load_series
 from .strokes import StrokesBlock, load_track
 from .volumes import VolumeBlock, load_volume
 from .widgets import ImageClassifierCleaner, undo_cleaning
+from .features import Features
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -153,7 +154,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'GramianBlock', 'gramian', 'load_series',
     'StrokesBlock', 'load_track',
     'VolumeBlock', 'load_volume',
-    'ImageClassifierCleaner', 'undo_cleaning']
+    'ImageClassifierCleaner', 'undo_cleaning',
+    'Features']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
