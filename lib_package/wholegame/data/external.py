@@ -6,7 +6,7 @@
 __all__ = ['checksums', 'URLs', 'download_url', 'untar_data', 'find_weights']
 
 # %% ../../../nbs/02a_data.external.ipynb #b2530345
-import hashlib, os, re, shutil, tarfile, uuid, zipfile, zlib
+import hashlib, os, posixpath, re, shutil, tarfile, uuid, zipfile, zlib
 from functools import partial
 from http.client import HTTPException, responses
 from itertools import islice
@@ -64,7 +64,7 @@ def _progress(bar, n, size, total):
 def _fetch(url, file, timeout=30, show_progress=True):
     "Get `url` into `file`, whole or not at all"
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f'.{uuid.uuid4().hex[:12]}-{file.name}')
+    part = file.with_name(f'.{uuid.uuid4().hex[:12]}')
     bar = tqdm(unit='B', unit_scale=True, desc=file.name, delay=1, leave=False, disable=not show_progress) # what takes less than a second needs no bar
     try:
         if url.startswith('sample://'): part.write_bytes(_samples.sample_photo(url))
@@ -77,7 +77,11 @@ def _fetch(url, file, timeout=30, show_progress=True):
         part.unlink(missing_ok=True)
 
 # %% ../../../nbs/02a_data.external.ipynb #c988534f
-def _file_name(url): return unquote(PurePosixPath(urlsplit(url).path).name) or urlsplit(url).netloc
+def _file_name(url):
+    "What to call what is at `url`: one name, in no other folder, not hidden, possible on Windows too"
+    parts = re.split(r'[\\/]', unquote(PurePosixPath(urlsplit(url).path).name))
+    name,host = (re.sub(r'[\x00-\x1f<>:"|?*]', '_', o).strip('. ') for o in (parts[-1], urlsplit(url).netloc))
+    return (name or host).encode()[-200:].decode(errors='ignore')
 
 def download_url(
     url:str, # Address of a file
@@ -123,15 +127,18 @@ def _outside(name):
         if depth<0: return True
     return name.startswith(('/','\\')) or bool(PureWindowsPath(name).drive)
 
-def _through(name, links): return any(str(o) in links for o in PurePosixPath(name).parents)
+def _plain(name): return posixpath.normpath(name.replace('\\', '/')).lower() # some disks take A and a for one
+def _through(name, links): return any(str(o) in links for o in (PurePosixPath(_plain(name)), *PurePosixPath(_plain(name)).parents))
 
+# %% ../../../nbs/02a_data.external.ipynb #df4befa8
 def _check_member(m, links):
     "Refuse a member of a tar that could touch something outside; `links` are those seen so far"
     target = m.linkname if m.islnk() else str(PurePosixPath(m.name).parent/m.linkname)
     is_link = m.issym() or m.islnk()
-    bad = _outside(m.name) or _through(m.name, links) or (is_link and (m.linkname.startswith('/') or _outside(target)))
+    bad = _outside(m.name) or '..' in re.split(r'[\\/]', m.name) or _through(m.name, links)
+    bad = bad or (is_link and (m.linkname.startswith('/') or _outside(target))) or (m.islnk() and _through(target, links))
     if bad or not (m.isreg() or m.isdir() or is_link): raise ValueError(f"it wants to write '{m.name}'" + f" -> '{m.linkname}'"*is_link)
-    if m.issym(): links[str(PurePosixPath(m.name))] = target
+    if m.issym(): links[_plain(m.name)] = target
 
 # %% ../../../nbs/02a_data.external.ipynb #5ba6e91e
 def _untar(file, to):
@@ -142,7 +149,7 @@ def _untar(file, to):
             _check_member(m, links)
             t.extract(m, to)
     for k,v in links.items():
-        if _through(v, links) or v in links: raise ValueError(f"it links '{k}' to '{v}', another link")
+        if _through(v, links): raise ValueError(f"it links '{k}' to '{v}', another link")
 
 def _unzip(file, to):
     with zipfile.ZipFile(file) as z:
@@ -153,24 +160,28 @@ def _unzip(file, to):
 # %% ../../../nbs/02a_data.external.ipynb #df34517f
 _broken = EOFError, zlib.error, zipfile.BadZipFile, tarfile.ReadError, OSError
 
-def _extract(file, folder):
+def _extract(file, folder, force=True):
     "Unpack into `folder`: all of it or nothing"
-    part = folder.with_name(f'.{uuid.uuid4().hex[:12]}-{folder.name}')
+    part = folder.with_name(f'.{uuid.uuid4().hex[:12]}')
     part.mkdir(parents=True)
     try:
         (_unzip if zipfile.is_zipfile(file) else _untar)(file, part)
         inner = [o for o in part.iterdir() if o.name!='__MACOSX']
-        _swap(inner[0] if len(inner)==1 and inner[0].is_dir() else part, folder)
+        _swap(inner[0] if len(inner)==1 and inner[0].is_dir() else part, folder, force)
     except _broken as e: raise RuntimeError(f"'{file}' is damaged ({_reason(e)}). Delete it and run this again.") from e
-    except (ValueError, tarfile.TarError) as e: raise ValueError(f"'{file.name}' is refused: {e}, outside its folder. Nothing was unpacked.") from e
+    except (ValueError, KeyError, tarfile.TarError) as e: raise ValueError(f"'{file.name}' is refused: {e}, outside its folder. Nothing was unpacked.") from e
     finally: shutil.rmtree(part, ignore_errors=True)
     return folder
 
-def _swap(new, folder):
-    "Put `new` where `folder` is"
+def _swap(new, folder, force=False):
+    "Put `new` where `folder` is; without `force`, what another process put there meanwhile stays"
     old = folder.with_name(f'.{uuid.uuid4().hex[:12]}-old')
-    if folder.exists(): folder.rename(old)
-    new.rename(folder)
+    if force and folder.exists(): folder.rename(old)
+    try: new.rename(folder) if not folder.exists() else None
+    except OSError:
+        if not folder.is_dir(): # nobody was quicker, so something is wrong
+            if old.exists(): old.rename(folder)
+            raise
     shutil.rmtree(old, ignore_errors=True)
 
 # %% ../../../nbs/02a_data.external.ipynb #7cb8b03a
@@ -254,6 +265,17 @@ def _draw(name, real):
     if real: say(f'Offline, so these are stand-ins, drawn and few, not the real {_stem(name)}: {_tell(folder)}')
     return folder
 
+# %% ../../../nbs/02a_data.external.ipynb #eb7d77d4
+def _unpacked(file, sha256, data):
+    "The folder that the attached archive `file` was unpacked into, now or earlier"
+    folder = Path(data or _home()/'attached').expanduser()/_stem(file.name)
+    note,s = folder.with_name(f'.{_stem(file.name)}.from'[-200:]), file.stat()
+    mark = f'{file.name} {s.st_size} {s.st_mtime_ns}'
+    if folder.is_dir() and (data or (note.is_file() and note.read_text(encoding='utf-8')==mark)): return folder
+    _extract(_verify(file, sha256, ours=False), folder, force=not data)
+    if not data: note.write_text(mark, encoding='utf-8')
+    return folder
+
 # %% ../../../nbs/02a_data.external.ipynb #7436c9b2
 def untar_data(
     url:str, # Address of an archive (.tgz, .tar.gz, .zip), such as `URLs.PETS`
@@ -265,14 +287,14 @@ def untar_data(
     sha256:str=None, # What the archive's SHA-256 must be; `None` looks in `checksums`
 )->Path: # The folder with the data
     "Find a data set, fetching and unpacking it if nobody has it yet"
-    name,sha256 = _file_name(url),sha256 or checksums.get(url)
+    name,sha256,data = _file_name(url),sha256 or checksums.get(url),data or dest
     if url.startswith('sample://'): return _draw(name, real=False)
     found = None if force_download else _attached(name)
-    if found and found.is_dir(): return found
-    folder = Path(data or dest or _home()/'data').expanduser()/_stem(name)
+    if found: return found if found.is_dir() else _unpacked(found, sha256, data)
+    folder = Path(data or _home()/'data').expanduser()/_stem(name)
     if folder.is_dir() and not force_download: return folder
-    file = _verify(found, sha256, ours=False) if found else _archive(url, Path(archive or _home()/'archive').expanduser(), sha256, force_download, show_progress)
-    if file: return _extract(file, folder)
+    file = _archive(url, Path(archive or _home()/'archive').expanduser(), sha256, force_download, show_progress)
+    if file: return _extract(file, folder, force_download)
     if name in _samples.samples: return _draw(name, real=True)
     raise RuntimeError(f"Offline (WHOLEGAME_OFFLINE is set), and {name} is not on this computer. Put it in {_tell(_home()/'archive')}, "
         f"or set WHOLEGAME_MIRROR to a folder that has it. Can be drawn: {', '.join(_samples.samples)}.")
