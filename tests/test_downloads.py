@@ -1,6 +1,7 @@
 """Addresses and archives that mean harm, several processes that want the same data, attached archives that change."""
 import io, shutil, tarfile, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 import pytest
 from wholegame.data import external
 from wholegame.data.external import download_url, untar_data
@@ -97,3 +98,14 @@ def test_attached_and_a_folder_of_my_own(place, tmp_path):
     birds(place/'input'/'birds.tgz', 'new.txt')
     assert untar_data('http://x/birds.tgz', data=tmp_path/'mine')==tmp_path/'mine'/'birds'
     assert untar_data('http://x/birds.tgz', dest=tmp_path/'mine')==tmp_path/'mine'/'birds'
+
+def test_failed_swap_gives_back(place, monkeypatch):
+    "A new copy that can't be put in place leaves the old one"
+    birds(place/'mirror'/'birds.tgz', 'robin.txt')
+    folder,real = untar_data('http://x/birds.tgz'),Path.rename
+    def rename(self, target):
+        if Path(target)==folder and self.name!='old' and not self.name.endswith('-old'): raise OSError('disk full')
+        return real(self, target)
+    monkeypatch.setattr(Path, 'rename', rename)
+    with pytest.raises(RuntimeError, match='disk full'): untar_data('http://x/birds.tgz', force_download=True)
+    assert (folder/'robin.txt').exists() and [o.name for o in folder.parent.iterdir()]==['birds']

@@ -178,11 +178,14 @@ def _swap(new, folder, force=False):
     old = folder.with_name(f'.{uuid.uuid4().hex[:12]}-old')
     if force and folder.exists(): folder.rename(old)
     try: new.rename(folder) if not folder.exists() else None
-    except OSError:
-        if not folder.is_dir(): # nobody was quicker, so something is wrong
-            if old.exists(): old.rename(folder)
-            raise
+    except OSError: _give_back(old, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+def _give_back(old, folder):
+    "Renaming failed: somebody was quicker, or all has to be as before"
+    if folder.is_dir(): return
+    if old.exists(): old.rename(folder)
+    raise
 
 # %% ../../../nbs/02a_data.external.ipynb #7cb8b03a
 def _same(folder, name): return re.sub(r'[^a-z0-9]+', '-', folder.lower())==re.sub(r'[^a-z0-9]+', '-', _stem(name).lower())
