@@ -32,7 +32,8 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
            'with_size', 'PixelError', 'SegmentationInterpretation', 'AudioBlock', 'SpecAugment', 'Sound', 'load_sound',
            'mel_spectrogram', 'GramianBlock', 'gramian', 'load_series', 'StrokesBlock', 'load_track', 'VolumeBlock',
-           'load_volume', 'ImageClassifierCleaner', 'undo_cleaning', 'Features']
+           'load_volume', 'ImageClassifierCleaner', 'undo_cleaning', 'Features', 'unet_learner', 'unet_model',
+           'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -110,6 +111,9 @@ from .strokes import StrokesBlock, load_track
 from .volumes import VolumeBlock, load_volume
 from .widgets import ImageClassifierCleaner, undo_cleaning
 from .features import Features
+from .unet import unet_learner, unet_model
+from .decoder import DynamicUnet, NormType, PixelShuffle_ICNR, SelfAttention
+from .maps import create_maps
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -155,7 +159,11 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'StrokesBlock', 'load_track',
     'VolumeBlock', 'load_volume',
     'ImageClassifierCleaner', 'undo_cleaning',
-    'Features']
+    'Features',
+    'unet_learner',
+    'unet_model',
+    'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention',
+    'create_maps']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
