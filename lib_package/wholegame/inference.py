@@ -100,7 +100,8 @@ def _luck_kept(dl):
 @patch(as_prop=True)
 def _reader(self:Learner):
     "The loss function, able to read what the model says"
-    return as_loss(self.loss_func, getattr(self.dls, 'loss_func', None))
+    f = self.loss_func
+    return f if hasattr(f, 'decodes') and hasattr(f, 'per_item') else as_loss(f, getattr(self.dls, 'loss_func', None))
 
 # %% ../../nbs/13d_inference.ipynb #170df514
 def _one(ts): return ts[0] if len(ts)==1 else ts or None

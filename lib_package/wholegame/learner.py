@@ -106,7 +106,7 @@ def _setup(self:Learner, dls, model, loss_func, cbs, metrics, path, device, mixe
     self.device = torch.device(device or getattr(dls, 'device', None) or default_device())
     self.epoch = self.n_epoch = self.iter = self.n_iter = self.done = self.n_train = 0
     self._groups_of = self._opt_of = self._resume = self._rng = self._n_inp = None
-    self._via,self._part,self._stop,self._keep = None,(0,1),False,True
+    self._via,self._part,self._stop,self._keep,self._heard = None,(0,1),False,True,None
     cbs = [check_callback(o) for o in _listify(cbs)]
     self.add_cbs([o() for o in (Recorder,ProgressCallback,WarmNorm) if not any(isinstance(c, o) for c in cbs)] + cbs)
     self._place(channels_last)
@@ -490,14 +490,15 @@ def eval_pass(self:Learner,
 )->Iterator: # Of `(xb, yb, pred)`, on the device
     "Predict batch by batch, without gradients; nothing is recorded, and the learner is afterwards as it was"
     old,cbs,mode = {k:self.__dict__[k] for k in _seen if k in self.__dict__}, self.cbs, self.model.training
-    self.cbs = CallbackList([o for o in cbs if o.run_infer])
+    heard = [o for o in cbs if o.run_infer]
+    self.cbs = self._heard = self._heard if heard==self._heard else CallbackList(heard)
     self._pass_over(dl, False)
     try:
         self('before_validate')
         for self.iter,b in enumerate(dl): yield self._predict(b)
         self('after_validate')
     finally:
-        self.model.train(mode)
+        if mode: self.model.train()
         self.cbs = cbs
         for k in _seen: self.__dict__.pop(k, None)
         self.__dict__.update(old)

@@ -222,8 +222,7 @@ def _moved_mask(xb, M, size, pad_mode):
 def _alone(self:AugmentPipeline, x, A, b):
     "Colours of a single picture to predict, in as few steps as there can be"
     (_,c,h,w),key = x.shape,(id(A),x.shape[-1])
-    if key not in self.plain: self.plain[key] = _rows(A,w),_rows(b,w)
-    A,b = self.plain[key]
+    A,b = self.plain[key] if key in self.plain else self.plain.setdefault(key, (_rows(A,w),_rows(b,w)))
     return torch.addcmul(b, x.permute(0,2,3,1).flatten(2).float(), A).view(1,h,w,c).permute(0,3,1,2)
 
 @patch

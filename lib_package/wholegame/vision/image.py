@@ -6,7 +6,7 @@
 __all__ = ['imagenet_stats', 'load_image', 'PILImage', 'PILImageBW', 'PILMask', 'image2tensor', 'to_image']
 
 # %% ../../../nbs/20a_vision.image.ipynb #e04254f7
-import io, re
+import io
 from collections.abc import Callable
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -37,14 +37,18 @@ def _from_tensor(t):
 def _source(o):
     "Bytes for an address or an upload; files stay as they are"
     if isinstance(o, (bytes,bytearray,memoryview)): return io.BytesIO(o)
-    if not (isinstance(o, str) and re.match('https?://', o)): return o
+    if not (isinstance(o, (str,Path)) or hasattr(o, 'read')):
+        raise TypeError(f"A picture is a file, an address, bytes, an array (height, width, 3), a tensor (3, height, width) or a PIL picture, not a {type(o).__name__}.")
+    if not (isinstance(o, str) and o.startswith(('http://','https://'))): return o
     with urlopen(Request(o, headers={'User-Agent':'Mozilla/5.0'}), timeout=20) as r: return io.BytesIO(r.read())
 
 # %% ../../../nbs/20a_vision.image.ipynb #d41f0779
 _turns = {2:Image.Transpose.FLIP_LEFT_RIGHT, 3:Image.Transpose.ROTATE_180, 4:Image.Transpose.FLIP_TOP_BOTTOM, 5:Image.Transpose.TRANSPOSE,
           6:Image.Transpose.ROTATE_270, 7:Image.Transpose.TRANSVERSE, 8:Image.Transpose.ROTATE_90}
 
-def _orientation(img): return img.getexif().get(274, 1)
+def _orientation(img):
+    if img.format=='JPEG' and img.info.keys().isdisjoint(('exif','xmp')): return 1 # quicker than to ask
+    return img.getexif().get(274, 1)
 
 def _upright(img):
     "Turn `img` as its EXIF says, and forget what it said"
@@ -72,7 +76,7 @@ def _to_mode(img, mode):
 # %% ../../../nbs/20a_vision.image.ipynb #70e7d88a
 def _why(o, e):
     "What seems to be wrong with file or bytes `o`"
-    try: data = bytes(o) if isinstance(o, (bytes,bytearray,memoryview)) else Path(o).read_bytes()
+    try: data = o.getvalue() if isinstance(o, io.BytesIO) else bytes(o) if isinstance(o, (bytes,bytearray,memoryview)) else Path(o).read_bytes()
     except (OSError,TypeError,ValueError): return str(e) or type(e).__name__
     if not data: return 'empty, 0 bytes'
     if data[:200].lstrip().lower().startswith((b'<!doc',b'<html',b'<?xml',b'{')): return f'a web page or text, it starts with {data[:15].decode(errors="replace")!r}'
@@ -80,13 +84,13 @@ def _why(o, e):
     if 'trunc' in str(e).lower(): return f'truncated, the file ends after {len(data):,} bytes'
     return f'{e}, {len(data):,} bytes'
 
-def _unreadable(o, e):
+def _unreadable(o, e, got=None):
     "The error to raise when `o` can't be opened"
     name = f"'{o}'" if isinstance(o, (str,Path)) else f'{len(o):,} bytes' if hasattr(o,'__len__') else type(o).__name__
     if isinstance(e, FileNotFoundError): return FileNotFoundError(f"No such picture: {name}")
     if isinstance(e, IsADirectoryError): return IsADirectoryError(f"{name} is a folder; give a picture, or list them with get_image_files({name})")
     tip = ' Run verify_images(path) to list all such files.' if isinstance(o, (str,Path)) and '://' not in str(o) else ''
-    return OSError(f"Cannot read {name} ({_why(o, e)}).{tip}")
+    return OSError(f"Cannot read {name} ({_why(o if got is None else got, e)}).{tip}")
 
 # %% ../../../nbs/20a_vision.image.ipynb #0fccfd0e
 def _draft(img, hint):
@@ -97,8 +101,8 @@ def _draft(img, hint):
     if want: img.draft(None, want[::-1] if turned else want)
     img.info['full_size'] = w,h
 
-def _decode(o, mode, hint):
-    with Image.open(_source(o)) as img:
+def _decode(src, mode, hint):
+    with Image.open(src) as img:
         if hint and img.format in ('JPEG','MPO'): _draft(img, hint)
         img.load()
         return _to_mode(_upright(img), mode) if mode else _upright(img)
@@ -111,8 +115,12 @@ def load_image(
     "Open a picture"
     if isinstance(o, torch.Tensor): o = _from_tensor(o)
     elif isinstance(o, np.ndarray): o = _from_array(o)
-    try: return _decode(o, mode, hint) if not isinstance(o, Image.Image) else _to_mode(_upright(o), mode) if mode else _upright(o)
-    except (OSError,SyntaxError,ValueError,EOFError,Image.DecompressionBombError) as e: raise _unreadable(o, e) from None
+    src = None
+    try:
+        if isinstance(o, Image.Image): return _to_mode(_upright(o), mode) if mode else _upright(o)
+        src = _source(o)
+        return _decode(src, mode, hint)
+    except (OSError,SyntaxError,ValueError,EOFError,Image.DecompressionBombError) as e: raise _unreadable(o, e, src) from None
 
 # %% ../../../nbs/20a_vision.image.ipynb #88f34370
 class PILImage:
