@@ -66,23 +66,9 @@ def _check_moves(o):
     raise TypeError(f"item_tfms has the function {name!r}, and a target in the picture can't tell whether it moves things. If it changes only colours, say so: {name}.moves = False")
 
 # %% ../../../nbs/21c_vision.masks.ipynb #e8782180
-class MaskBlock(Block):
-    "A code for each pixel; the model answers with one score per code and pixel"
-    follows = True
-    ignore = -100 # The target where nothing is known; losses leave it out
-    def __init__(self,
-        codes:list=None, # Name of each code, in order; None is enough to look, but not to train
-        unknown:int|list=None, # Code, or codes, of pixels about which nothing is known, such as 255
-    ):
-        self.vocab,self.tfms,self.top = None if codes is None else [str(o) for o in codes],[],0
-        self.unknown = [] if unknown is None else [int(o) for o in ([unknown] if isinstance(unknown, int) else unknown)]
-        if codes is not None and not 0<len(self.vocab)<256: raise ValueError(f'codes are the names of 1 to 255 codes, not {len(self.vocab)}')
-
-    @property
-    def n_out(self):
-        if self.vocab is None: raise ValueError(f'Pass codes= (the class names); the masks seen so far contain values 0-{self.top}.')
-        return len(self.vocab)
-
+class _InPicture(Block):
+    "A target that is somewhere in the picture, and moves as the picture does"
+    follows,tfms = True,()
     def use_tfms(self, tfms):
         for o in tfms: _check_item_tfm(o), _check_moves(o)
         self.tfms = [o for o in tfms if isinstance(o, ImageTransform)]
@@ -90,10 +76,26 @@ class MaskBlock(Block):
 
     @property
     def each_epoch(self): return any(getattr(o, 'each_epoch', False) for o in self.tfms)
+
+class MaskBlock(_InPicture):
+    "A code for each pixel; the model answers with one score per code and pixel"
+    ignore = -100 # The target where nothing is known; losses leave it out
+    def __init__(self,
+        codes:list=None, # Name of each code, in order; None is enough to look, but not to train
+        unknown:int|list=None, # Code, or codes, of pixels about which nothing is known, such as 255
+    ):
+        self.codes,self.top = None if codes is None else [str(o) for o in codes],0
+        self.unknown = [] if unknown is None else [int(o) for o in ([unknown] if isinstance(unknown, int) else unknown)]
+        if codes is not None and not 0<len(codes)<256: raise ValueError(f'codes are the names of 1 to 255 codes, not {len(codes)}')
+
+    @property
+    def vocab(self): return self.codes
+    @property
+    def n_out(self):
+        if self.vocab is None: raise ValueError(f'Pass codes= (the class names); the masks seen so far contain values 0-{self.top}.')
+        return len(self.vocab)
+
     def loss_func(self): return CrossEntropyLossFlat(axis=1)
-    def describe(self): return {'kind':'MaskBlock', 'codes':self.vocab, 'unknown':self.unknown}
-    @classmethod
-    def from_description(cls, d): return cls(d['codes'], d.get('unknown'))
 
 # %% ../../../nbs/21c_vision.masks.ipynb #07ba28e9
 @patch

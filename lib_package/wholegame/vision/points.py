@@ -6,17 +6,18 @@
 __all__ = ['PointBlock', 'has_area', 'BBoxBlock', 'BBoxLblBlock']
 
 # %% ../../../nbs/21d_vision.points.ipynb #d8887829
+import warnings
+
 import numpy as np
 import torch
 from fastcore.basics import patch
 
 from ..core import ItemRand
-from ..data.block import Block, CategoryBlock, check_labels
+from ..data.block import CategoryBlock, check_labels
 from ..losses import MSELossFlat
-from .core import _check_item_tfm, _pipeline
+from .core import _pipeline
 from .geometry import move_points
-from .masks import _check_moves, picture_size
-from .resize import ImageTransform
+from .masks import _InPicture, picture_size
 
 # %% ../../../nbs/21d_vision.points.ipynb #6f883c2f
 def _send_points(pts, wh, maps):
@@ -26,23 +27,15 @@ def _send_points(pts, wh, maps):
         pts = pts*torch.tensor([sx,sy], dtype=pts.dtype) + torch.tensor([dx,dy], dtype=pts.dtype)
     return pts,wh
 
-class _Places(Block):
+class _Places(_InPicture):
     "Places in a picture"
-    follows = True
-    def __init__(self): self.tfms,self.size = [],None
-    def use_tfms(self, tfms):
-        for o in tfms: _check_item_tfm(o), _check_moves(o)
-        self.tfms = [o for o in tfms if isinstance(o, ImageTransform)]
-        return self
-
-    @property
-    def each_epoch(self): return any(getattr(o, 'each_epoch', False) for o in self.tfms)
+    size = None # Of the picture, once one has been seen
 
 # %% ../../../nbs/21d_vision.points.ipynb #5fd2bbe2
 @patch
-def _encode(self:_Places, pts, picture):
-    "(k, 2) points in pixels of the original, from its edges, and the size as row k+1"
-    pts,wh = _send_points(pts, picture_size(picture), [o.prep_map for o in self.tfms])
+def _encode(self:_Places, pts, wh):
+    "(k, 2) points in pixels of the original of size `wh`, from its edges, and the new size as row k+1"
+    pts,wh = _send_points(pts, wh, [o.prep_map for o in self.tfms])
     return torch.cat([pts, torch.tensor([wh], dtype=pts.dtype)])
 
 @patch
@@ -70,6 +63,12 @@ def _points_of(o):
     if not t.isfinite().all(): raise ValueError(f'Points are numbers of pixels, not {str(o)[:60]}')
     return t
 
+def _inside(t, wh, picture):
+    "Are the points in their picture? If not, say so"
+    out = ((t<0) | (t>torch.tensor(wh))).any(1)
+    for x,y in t[out].tolist()[:1]: warnings.warn(f"A point of '{picture}' is outside: the picture is {wh[0]} by {wh[1]} pixels, the point ({x:g}, {y:g}). Points are (x, y), in pixels of the picture as it is in its file.", stacklevel=2)
+    return not out.any()
+
 def _in_pixels(t, ax):
     "Places from -1 to 1 in the pixels of the picture that `ax` shows"
     h,w = ax.images[0].get_array().shape[:2]
@@ -79,10 +78,10 @@ def _in_pixels(t, ax):
 # %% ../../../nbs/21d_vision.points.ipynb #fdfad0f3
 class PointBlock(_Places):
     "Points, as many in each picture; the model answers with x and y of each, from -1 to 1"
-    y_range = -1,1
+    y_range,inside = (-1,1),True # what the model can say; has no point been outside so far?
     def __init__(self,
         n_out:int=None, # Twice the number of points; None counts them
-    ): super().__init__(); self.n_out = n_out
+    ): self.n_out = n_out
 
     def setup(self, values, train, valid, items):
         values = list(values)
@@ -93,7 +92,10 @@ class PointBlock(_Places):
             if n!=self.n_out: raise ValueError(f"get_y returned {n//2} points for '{o}', expected {self.n_out//2}. Every picture needs as many; for things that come in any number use BBoxBlock.")
         return self
 
-    def encode(self, o, picture): return self._encode(_points_of(o)+0.5, picture)
+    def encode(self, o, picture):
+        t,wh = _points_of(o),picture_size(picture)
+        if self.inside: self.inside = _inside(t, wh, picture)
+        return self._encode(t+0.5, wh)
     def batch(self, t, tfms=(), r=None): return self._moved(t, tfms, r).flatten(1)
     def decode(self, t): return t.view(-1,2)
 
@@ -119,18 +121,6 @@ def loss_func(self:PointBlock)->MSELossFlat: # Of all numbers alike
     "Mean squared error"
     return MSELossFlat()
 
-@patch
-def describe(self:PointBlock)->dict: # For JSON
-    "How many points there are"
-    return {'kind':'PointBlock', 'n_out':self.n_out}
-
-@patch(cls_method=True)
-def from_description(cls:PointBlock,
-    d:dict, # From `describe`
-)->PointBlock: # Like the one described
-    "Make the block again"
-    return cls(d['n_out'])
-
 # %% ../../../nbs/21d_vision.points.ipynb #549e16f2
 def _boxes_of(o):
     "(k, 4) tensor of left, top, right, bottom"
@@ -152,7 +142,7 @@ class BBoxBlock(_Places):
     "Boxes, any number in each picture, from -1 to 1"
     def __init__(self,
         n:int=None, # Boxes to fill up to; None takes the most in any picture
-    ): super().__init__(); self.n,self.counts = n,None
+    ): self.n,self.counts = n,None
 
     def setup(self, values, train, valid, items):
         values = list(values)
@@ -165,12 +155,9 @@ class BBoxBlock(_Places):
         t = _boxes_of(o)
         if self.n is not None and len(t)>self.n: raise ValueError(f'A picture has {len(t)} boxes, and the data was built for {self.n} at most. Pass BBoxBlock(n={len(t)}).')
         empty = torch.full(((self.n or len(t))-len(t), 4), float('nan'))
-        return self._encode(torch.cat([t,empty]).view(-1,2), picture)
+        return self._encode(torch.cat([t,empty]).view(-1,2), picture_size(picture))
 
     def label(self, o): return f'{int(has_area(o).sum())} boxes'
-    def describe(self): return {'kind':'BBoxBlock', 'n':self.n}
-    @classmethod
-    def from_description(cls, d): return cls(d['n'])
 
 # %% ../../../nbs/21d_vision.points.ipynb #3b51f127
 @patch
