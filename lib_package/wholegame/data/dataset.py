@@ -6,7 +6,8 @@
 __all__ = ['Store', 'Dataset', 'check_sizes']
 
 # %% ../../../nbs/05b_data.dataset.ipynb #57a46f1d
-import os, threading
+import math, os, threading, weakref
+from pathlib import Path
 from time import perf_counter
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -17,16 +18,35 @@ from fastcore.basics import patch
 from ..core import ItemRand, defaults
 
 # %% ../../../nbs/05b_data.dataset.ipynb #06e97b91
+def _number(file, word=''):
+    "The number in a file, or behind `word`; None if there is none, or 'max'"
+    try: return int(next(l.split()[-1] for l in file.read_text().splitlines() if l.startswith(word)))
+    except (OSError, ValueError, StopIteration, IndexError): return None
+
+def _container_room(top='/sys/fs/cgroup'):
+    "Bytes that this container may still take"
+    d,v1 = Path(top),Path(top)/'memory'
+    for limit,used,cache in ((d/'memory.max', d/'memory.current', 'inactive_file'), (v1/'memory.limit_in_bytes', v1/'memory.usage_in_bytes', 'total_inactive_file')):
+        most,now = _number(limit),_number(used)
+        if None not in (most,now): return max(0, most - now + (_number(limit.with_name('memory.stat'), cache) or 0))
+    return math.inf
+
+# %% ../../../nbs/05b_data.dataset.ipynb #9010e891
 def _free_memory():
     "Bytes of memory that nobody uses, as far as the system says"
     try:
-        with open('/proc/meminfo') as f: return next(int(l.split()[1])*1024 for l in f if l.startswith('MemAvailable'))
+        with open('/proc/meminfo') as f: free = next(int(l.split()[1])*1024 for l in f if l.startswith('MemAvailable'))
     except (OSError, StopIteration):
-        return os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')//2 if hasattr(os, 'sysconf') else 4*2**30
+        free = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')//2 if hasattr(os, 'sysconf') else 4*2**30
+    return min(free, _container_room())
 
 def _colours_last(t): return t.dim()==3 and t.stride(0)==1
 
-def _budget(): return _free_memory()//3 if defaults.cache_gb is None else int(defaults.cache_gb*2**30)
+# %% ../../../nbs/05b_data.dataset.ipynb #7491f6a3
+_stores,_door = weakref.WeakSet(),threading.Lock()
+
+def _promised(): return sum(s.data.nbytes*(len(s.data)-s.n_kept)//max(1, len(s.data)) for s in _stores)
+def _budget(): return max(0, _free_memory()-_promised())//3 if defaults.cache_gb is None else int(defaults.cache_gb*2**30)
 
 # %% ../../../nbs/05b_data.dataset.ipynb #3664c66a
 class Store:
@@ -37,11 +57,12 @@ class Store:
     ): self.n,self.budget,self.data,self.odd,self.n_kept,self.lock = n,budget,None,{},0,threading.Lock()
 
     def _first(self, t):
-        if self.budget is None: self.budget = _budget()
-        self.shape,self.last = t.shape,_colours_last(t)
-        room = min(self.n, self.budget//max(1, t.nbytes))
-        self.data = torch.empty(room, *(t.permute(1,2,0) if self.last else t).shape, dtype=t.dtype)
-        self.slot = np.full(self.n, -1)
+        with _door:
+            if self.budget is None: self.budget = _budget()
+            self.shape,self.last,self.slot = t.shape,_colours_last(t),np.full(self.n, -1)
+            room = min(self.n, self.budget//max(1, t.nbytes))
+            self.data = torch.empty(room, *(t.permute(1,2,0) if self.last else t).shape, dtype=t.dtype) # last: others read already
+            _stores.add(self)
 
 # %% ../../../nbs/05b_data.dataset.ipynb #dc567d92
 @patch
@@ -56,11 +77,12 @@ def put(self:Store,
 @patch
 def _keep(self:Store, i, t):
     if self.data is None: self._first(t)
+    if self.budget<t.nbytes: return
     if t.shape==self.shape and self.n_kept<len(self.data):
         k = self.n_kept
         self.data[k] = t.permute(1,2,0) if self.last else t
         self.n_kept,self.slot[i] = k+1,k
-    elif t.shape!=self.shape and self.budget>=t.nbytes: self.odd[i] = t
+    elif t.shape!=self.shape: self.odd[i] = t
     else: return
     self.budget -= t.nbytes
 
