@@ -29,8 +29,8 @@ class ImageTransform:
     def _args(self): return {k:v for k,v in vars(self).items() if not k.startswith('_')}
     def __repr__(self): return f'{type(self).__name__}({", ".join(f"{k}={v!r}" for k,v in self._args().items())})'
     def describe(self): return {'kind':type(self).__name__, **self._args()}
-    def prep_map(self, w, h): return (1,1,0,0),(w,h)
-    def finish_map(self, w, h, r=None): return (1,1,0,0),(w,h)
+    def _prep_box(self, w, h): return (0,0,w,h),(w,h)
+    def _finish_box(self, w, h, r): return (0,0,w,h),(w,h)
 
 # %% ../../../nbs/20b_vision.resize.ipynb #ce2838cd
 def describe_transform(
@@ -176,48 +176,51 @@ class RandomResizedCrop(ImageTransform):
         return F.interpolate(t[None,:,y:y+ph,x:x+pw], self.size, **how)[0]
 
 # %% ../../../nbs/20b_vision.resize.ipynb #3c73768e
+def _box_map(box, wh):
+    "Scale and shift that send a box (left, top, width, height) to a whole picture of size `wh`"
+    sx,sy = wh[0]/box[2],wh[1]/box[3]
+    return (sx, sy, -box[0]*sx, -box[1]*sy),wh
+
 @patch
-def prep_map(self:Resize,
+def prep_map(self:ImageTransform,
     w:int, # Width of the whole picture
     h:int, # Its height
 )->tuple: # (sx, sy, dx, dy), (new width, new height)
     "Where `prep` sends a point: x*sx+dx, y*sy+dy"
-    l,t,pw,ph = self._part(w, h)
-    nw,nh = self.hint(pw, ph)
-    dx,dy = ((self.size[1]-nw)//2,(self.size[0]-nh)//2) if self.method=='pad' else (0,0)
-    return (nw/pw, nh/ph, dx-l*nw/pw, dy-t*nh/ph),self.size[::-1] if self.method=='pad' else (nw,nh)
+    return _box_map(*self._prep_box(w, h))
 
 @patch
-def finish_map(self:Resize,
+def finish_map(self:ImageTransform,
     w:int, # Width of what `prep` made
     h:int, # Its height
     r:ItemRand=None, # Random numbers of the item; None for validation
 )->tuple: # (sx, sy, dx, dy), (new width, new height)
     "Where `finish` sends a point"
-    if self.method!='crop': return (1,1,0,0),(w,h)
-    y,x = self._corner(w, h, r)
-    return (1,1,-x,-y),self.size[::-1]
+    return _box_map(*self._finish_box(w, h, r))
 
 # %% ../../../nbs/20b_vision.resize.ipynb #405479c8
 @patch
-def prep_map(self:RandomResizedCrop,
-    w:int, # Width of the whole picture
-    h:int, # Its height
-)->tuple: # (sx, sy, dx, dy), (new width, new height)
-    "Where `prep` sends a point: x*sx+dx, y*sy+dy"
-    nw,nh = self.hint(w, h)
-    return (nw/w, nh/h, 0, 0),(nw,nh)
+def _prep_box(self:Resize, w, h):
+    l,t,pw,ph = self._part(w, h)
+    nw,nh = self.hint(pw, ph)
+    if self.method!='pad': return (l,t,pw,ph),(nw,nh)
+    (th,tw),kx,ky = self.size,pw/nw,ph/nh
+    return (-((tw-nw)//2)*kx, -((th-nh)//2)*ky, tw*kx, th*ky),(tw,th)
 
 @patch
-def finish_map(self:RandomResizedCrop,
-    w:int, # Width of what `prep` made
-    h:int, # Its height
-    r:ItemRand=None, # Random numbers of the item; None for validation
-)->tuple: # (sx, sy, dx, dy), (new width, new height)
-    "Where `finish` sends a point"
+def _finish_box(self:Resize, w, h, r):
+    if self.method!='crop': return (0,0,w,h),(w,h)
+    (y,x),wh = self._corner(w, h, r),self.size[::-1]
+    return (x,y,*wh),wh
+
+# %% ../../../nbs/20b_vision.resize.ipynb #1441f3dc
+@patch
+def _prep_box(self:RandomResizedCrop, w, h): return (0,0,w,h),self.hint(w, h)
+
+@patch
+def _finish_box(self:RandomResizedCrop, w, h, r):
     ph,pw,y,x = self._part(h, w, r)
-    (th,tw) = self.size
-    return (tw/pw, th/ph, -x*tw/pw, -y*th/ph),(tw,th)
+    return (x,y,pw,ph),self.size[::-1]
 
 # %% ../../../nbs/20b_vision.resize.ipynb #a484fecf
 class EveryEpoch(ImageTransform):
