@@ -249,7 +249,7 @@ def plot_layer_stats(self:ActivationStats,
 # %% ../../nbs/16_hooks.ipynb #678eb218
 def _hist_ax(ax, h, steps, span):
     "Histograms (bins, steps) as columns"
-    return ax.imshow(h.log1p(), origin='lower', aspect='auto', extent=(min(steps)-.5, max(steps)+.5, *span), cmap='magma', interpolation='nearest')
+    return ax.imshow(h.log1p().numpy(), origin='lower', aspect='auto', extent=(min(steps)-.5, max(steps)+.5, *span), cmap='magma', interpolation='nearest')
 
 @patch
 def color_dim(self:ActivationStats,

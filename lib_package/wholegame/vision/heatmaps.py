@@ -150,7 +150,7 @@ def show_heat(
 ): # The axes
     "Draw a picture with a heat map over it: dark where cold, yellow where warm"
     if img is not None: ax = show_image(img, ax=ax, title=title, figsize=figsize)
-    ax.imshow(heat.cpu(), cmap='magma', vmin=0, vmax=1, alpha=alpha, extent=ax.images[0].get_extent())
+    ax.imshow(heat.cpu().numpy(), cmap='magma', vmin=0, vmax=1, alpha=alpha, extent=ax.images[0].get_extent())
     return ax
 
 def _class_no(names, target, n):
