@@ -231,3 +231,19 @@ def test_numbers_of_numpy(path):
 
 
 def test_missing_number_of_numpy(): assert 'returned nan for 1 of 3 items' in message(ValueError, CategoryBlock().setup, [1,np.float32('nan'),2], [0,1], [2], 'abc')
+
+
+def test_odd_batch_sizes(path):
+    for bs in (0, 2.5, '4'): assert 'bs is the number of items in a batch' in message(ValueError, block().dataloaders, path, bs=bs)
+    assert len(block().dataloaders(path, bs=4.0).one_batch()[1])==4
+
+
+def test_names_of_classes_are_not_html(path):
+    (path/'tri').rename(path/'<b>tri')
+    assert '&lt;b&gt;tri' in block().dataloaders(path, bs=4)._repr_html_()
+
+
+def test_one_picture_to_test(path):
+    dls = block().dataloaders(path, bs=4)
+    f = next(path.rglob('*.jpg'))
+    for o in (f, str(f), f.read_bytes(), Image.open(f)): assert dls.test_dl(o).n==1

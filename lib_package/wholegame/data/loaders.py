@@ -6,10 +6,11 @@
 __all__ = ['DataLoader', 'show_items', 'DataLoaders']
 
 # %% ../../../nbs/06_data.loaders.ipynb #abc6c31a
-import inspect, warnings
+import html, inspect, warnings
 from collections import deque
 from copy import copy as shallow_copy
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 from pathlib import Path
 import numpy as np
 import torch
@@ -36,8 +37,8 @@ class DataLoader:
         seed:int=None, # For order and augmentation; None draws one from torch's generator
     ):
         pick = lambda v: dataset.train if v is None else v
-        if bs<1: raise ValueError(f'bs is the number of items in a batch, at least 1, not {bs}')
-        self.dataset,self.bs,self.batch_tfms = dataset,bs,list(batch_tfms)
+        if not isinstance(bs, Real) or bs<1 or bs!=int(bs): raise ValueError(f'bs is the number of items in a batch, at least 1, not {bs!r}')
+        self.dataset,self.bs,self.batch_tfms = dataset,int(bs),list(batch_tfms)
         self.shuffle,self.drop_last,self.augment = pick(shuffle),pick(drop_last),pick(augment)
         self.device = default_device() if device is None else torch.device(device)
         self.num_workers = defaults.workers if num_workers is None else num_workers
@@ -299,7 +300,7 @@ def __repr__(self:DataLoaders): return 'DataLoaders: ' + '; '.join(f'{k}: {v}' f
 
 @patch
 def _repr_html_(self:DataLoaders):
-    return '<table>' + ''.join(f'<tr><th style="text-align:left">{k}</th><td style="text-align:left">{v}</td></tr>' for k,v in self._facts().items()) + '</table>'
+    return '<table>' + ''.join(f'<tr><th style="text-align:left">{k}</th><td style="text-align:left">{html.escape(v)}</td></tr>' for k,v in self._facts().items()) + '</table>'
 
 # %% ../../../nbs/06_data.loaders.ipynb #4221d712
 def _get_tfms(self): return getattr(self.train, 'batch_tfms', [])
@@ -332,7 +333,7 @@ def test_dl(self:DataLoaders,
 )->DataLoader: # In the order of `items`
     "A loader for new items, without shuffling or augmentation"
     ds,last = self.train_ds,self.loaders[-1]
-    items = list(rows_of(items) if hasattr(items, 'columns') else [items] if isinstance(items, (str,Path,bytes)) else items)
+    items = list(rows_of(items) if hasattr(items, 'columns') else [items] if isinstance(items, (str,Path,bytes)) or not hasattr(items, '__iter__') else items)
     if not items: raise ValueError('test_dl got no items')
     n = len(ds.blocks) if with_labels else ds.n_inp
     getters = [_input_getter(ds.blocks[k], ds.getters[k]) if k<ds.n_inp else ds.getters[k] for k in range(n)]
@@ -362,7 +363,7 @@ def for_inference(cls:DataLoaders,
 # %% ../../../nbs/06_data.loaders.ipynb #9f4379a6
 def _fit_bs(bs, n):
     "A batch cannot be larger than the training set"
-    if bs<=n: return bs
+    if not isinstance(bs, Real) or bs<=n: return bs
     warnings.warn(f'bs={bs} but only {n} training items: using bs={n}.', stacklevel=3)
     return n
 
