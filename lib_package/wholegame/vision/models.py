@@ -20,7 +20,7 @@ from torchvision import models
 from torchvision.models import resnet18, resnet34, resnet50
 from torchvision.models.vision_transformer import interpolate_embeddings
 from ..core import did_you_mean, is_offline, lazy_module, say
-from ..data.external import find_weights
+from ..data.external import _home, _samples, find_weights
 from ..files import load_weights
 from .groups import vision_splitter
 
@@ -261,10 +261,24 @@ def _download_timm(name, n_in, args):
             f"Put {_weight_files('timm', name)[0]} in ~/.cache/torch/hub/checkpoints, or give pretrained=a file of weights, or pretrained=False.") from e
 
 # %% ../../../nbs/23_vision.models.ipynb #4e13a270
+def _drawn_weights(source, name):
+    "The file in which a stand-in for published weights is kept, apart from real ones"
+    return _home()/f'samples/v{_samples.version}/weights/{source}-{name}.safetensors'
+
+def _standin(source, name):
+    "What there is in place of weights that can't be had, which is said"
+    f = _drawn_weights(source, name)
+    start = 'what it learned from drawn animals' if f.exists() else 'random ones'
+    say(f"Offline, and no weights for {name} on this computer: it starts from {start}, as a stand-in.")
+    return f if f.exists() else None
+
+# %% ../../../nbs/23_vision.models.ipynb #14246b64
 def _get_pretrained(m, source, name, n_in, args):
-    "Put published weights in `m`; offline and without them, leave it and say so"
+    "Put published weights in `m`; offline and without them, a stand-in, or nothing"
     f = _local_weights(source, name)
-    if f is None and is_offline(): return say(f"Offline, and no weights for {name} on this computer: it starts from random ones, as a stand-in.")
+    if f is None and is_offline():
+        f = _standin(source, name)
+        if f is None: return
     if f is None and source=='torchvision': f = find_weights(_weight_files(source, name)[0], _tv_weights(name).url)
     sd = _download_timm(name, n_in, args) if f is None else load_weights(f)
     _fill(m, sd, name, f"The weights in '{f}'" if f else 'The downloaded weights')
