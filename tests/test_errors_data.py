@@ -246,4 +246,5 @@ def test_names_of_classes_are_not_html(path):
 def test_one_picture_to_test(path):
     dls = block().dataloaders(path, bs=4)
     f = next(path.rglob('*.jpg'))
-    for o in (f, str(f), f.read_bytes(), Image.open(f)): assert dls.test_dl(o).n==1
+    with Image.open(f) as img:
+        for o in (f, str(f), f.read_bytes(), img): assert dls.test_dl(o).n==1
