@@ -6,7 +6,7 @@
 __all__ = ['ImageDataLoaders']
 
 # %% ../../../nbs/22_vision.data.ipynb #ce9f9c5a
-import inspect
+import inspect, warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,7 +220,16 @@ def _from_df(df, path, fn_col, label_col, folder, suff, label_delim, valid_col, 
     _files('from_df', path, [get_x(o) for o in items])
     block = y_block or (MultiCategoryBlock if label_delim or many and len(label_col)>1 else CategoryBlock)
     if valid_col is not None: splitter = ColSplitter(valid_col)
+    if label_delim: _check_delim(df, label_col, label_delim)
     return _build(path, items, block, splitter, get_x, ColReader(label_col, label_delim=label_delim), **kw)
+
+def _check_delim(df, col, delim):
+    "A character that divides no label, beside others that would, is worth a question"
+    labels = [str(o) for o in (df.iloc[:,col] if isinstance(col, int) else df[col] if isinstance(col, str) else []) if str(o).strip()]
+    if not labels or any(delim in o.strip() for o in labels): return
+    for c,name in {' ':'a space', ',':'a comma', ';':'a semicolon', '|':'a bar'}.items():
+        like = [o for o in labels if c in o.strip()]
+        if like: return warnings.warn(f"label_delim={delim!r} is in none of the labels, so each item has one. {len(like)} of {len(labels)} have {name} (the first with {name}: {like[0]!r}): is label_delim={c!r} meant?", stacklevel=5)
 
 # %% ../../../nbs/22_vision.data.ipynb #bbd0035b
 @patch(cls_method=True)
