@@ -166,3 +166,16 @@ def test_clean_keeps_the_marks(tmp_path):
     subprocess.run([Path(sys.executable).parent/'nbdev-clean', '--fname', f], cwd=tmp_path, check=True, capture_output=True)
     after = read_notebook(f)
     assert after['cells'][0]['metadata']=={'slideshow':{'slide_type':'slide'}} and after['metadata']['wholegame']=={'time':'1'}
+
+def test_no_slide_without_a_heading(tmp_path, opened):
+    "A slide that has none shows the one of its section, small; a box speaks for itself"
+    deck = [cell('markdown', '# A deck', 'slide'), cell('code', '1', 'slide', printed('2')), cell('markdown', '## A `code` & more'), cell('markdown', 'Words', 'slide'), cell('markdown', '### Your turn'),
+        cell('code', '3', 'subslide'), cell('markdown', '> **A box**', 'slide'), cell('markdown', '## Own\n\nwords', 'slide'), cell('markdown', 'note', 'notes')]
+    page = opened(make_slides(write(tmp_path, deck), tmp_path))
+    heads = page.evaluate('[...document.querySelectorAll(".page")].map(p => [...p.querySelectorAll("h1,h2")].map(h => h.innerText).join("|"))')
+    assert heads==['A deck', 'A deck', 'A code & more', 'A code & more', '', 'Own']
+
+@pytest.mark.parametrize('file', presented, ids=lambda f: f.stem)
+def test_lessons_slides_have_headings(file, tmp_path):
+    pages = make_slides(file, tmp_path).read_text(encoding='utf-8').split('<div class="page')[1:]
+    assert not [o[:300] for o in pages if not re.search('<(h[12]|blockquote)', o)]

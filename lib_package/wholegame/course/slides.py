@@ -23,19 +23,25 @@ from .notebooks import marks, name_of, read_notebook, title_of, write_text
 # %% ../../../nbs/58_course.slides.ipynb #2aa64221
 _kinds = 'slide', 'subslide', 'fragment', '-', 'notes', 'skip'
 
+def _heading(c):
+    "The text of the heading that a cell begins with, of the first two levels"
+    m = re.match(r'\s*##? +(.*)', c['source']) if c['cell_type']=='markdown' else None
+    return re.sub(r'\[([^\]]*)\]\([^)]*\)|[`*]', r'\1', m[1]) if m else None
+
 def read_slides(
     nb:str|Path|dict, # A lesson with marked cells
 )->list: # Slides; each is a list of pages, one below the other; each page a list of (kind, cell)
     "The marked cells of a notebook, slide by slide"
-    res = []
+    res,section = [],''
     for i,c in enumerate(read_notebook(nb)['cells'], 1):
+        section = _heading(c) or section
         kind = c.get('metadata', {}).get('slideshow', {}).get('slide_type')
         if kind in (None, '', 'skip') or 'hide' in marks(c): continue
         if kind not in _kinds: raise ValueError(f"{name_of(nb)}, cell {i}: slide type {kind!r} is none of {', '.join(_kinds)}")
         if not res and kind!='slide': raise ValueError(f"{name_of(nb)}, cell {i}: the first marked cell is of type {kind!r}. A deck begins with one of type 'slide'.")
         if kind=='slide': res.append([[]])
         if kind=='subslide': res[-1].append([])
-        res[-1][-1].append(('-' if 'slide' in kind else kind, c))
+        res[-1][-1].append(('-' if 'slide' in kind else kind, {**c, 'section':section}))
     if not res: raise ValueError(f"{name_of(nb)} has no slides. Mark cells in JupyterLab: the gears on the right, Slide Type.")
     return res
 
@@ -123,9 +129,15 @@ def _part(kind, cell, folder, where):
     tall = ' tall' if '<img' in body else ''
     return f'<div class="part{tall}{" fragment" if kind=="fragment" else ""}">{body}</div>'
 
+def _again(page):
+    "The heading of the section, for a page that has none of its own"
+    shown = [c for k,c in page if k!='notes']
+    own = any(c['cell_type']=='markdown' and c['source'].lstrip().startswith(('#','>')) for c in shown)
+    return '' if own or not shown else f'<h2 class="again">{html.escape(shown[0]["section"])}</h2>'
+
 def _section(page, folder, where):
     notes = ''.join(_part(k, c, folder, where) for k,c in page if k=='notes')
-    return f"<section><div class=\"page\">{''.join(_part(k, c, folder, where) for k,c in page if k!='notes')}</div>{notes}</section>"
+    return f"<section><div class=\"page\">{_again(page)}{''.join(_part(k, c, folder, where) for k,c in page if k!='notes')}</div>{notes}</section>"
 
 # %% ../../../nbs/58_course.slides.ipynb #3aa3a10f
 _css = '''
@@ -134,7 +146,7 @@ _css = '''
 .page {font-size: 32px; width: 1280px; height: 720px; padding: 44px 72px 56px; box-sizing: border-box; display: flex; flex-direction: column; text-align: left; line-height: 1.4; overflow: hidden; gap: .55em}
 .part {display: flex; flex-direction: column; gap: .5em; flex: none; min-height: 0} .part.tall {flex: 1 1 0}
 .page h1, .page h2, .page h3 {margin: 0; line-height: 1.15; font-weight: 700; color: #10325c; letter-spacing: -.01em}
-.page h1 {font-size: 2.3em} .page h2 {font-size: 1.6em} .page h3 {font-size: 1.25em}
+.page h1 {font-size: 2.3em} .page h2 {font-size: 1.6em} .page h3 {font-size: 1.25em} .page h2.again {font-size: 1em; color: #44525f}
 .page p, .page ul, .page ol, .page table, .page pre {margin: 0} .page li {margin: .15em 0}
 .page strong {font-weight: 700} .page em {font-style: italic} .page ul {list-style: disc; padding-left: 1.1em} .page ol {list-style: decimal; padding-left: 1.3em} .page sup {vertical-align: super; font-size: .7em}
 .page blockquote {margin: 0; padding-left: .7em; border-left: .14em solid #e8871e}
