@@ -106,7 +106,7 @@ def export(self:Learner,
 
 # %% ../../nbs/19_export.ipynb #359cb2dc
 model_makers = {'vision':('wholegame.vision.models','model_from_desc'), 'unet':('wholegame.vision.unet','unet_from_desc')} # builder -> module and function that takes the description
-_families = [f'wholegame.vision.{o}' for o in ('core','masks','points','places','sound','series','strokes','volumes')] # modules that bring blocks and transforms
+_families = [f'wholegame.vision.{o}' for o in ('core','masks','points','targets','places','sound','series','strokes','volumes')] # modules that bring blocks and transforms
 
 def _load_families():
     for o in _families: import_module(o)

@@ -27,6 +27,7 @@ class Block:
     def new(self): return copy.copy(self)
     def setup(self, values, train, valid, items): return self
     def agree(self, blocks, items): pass
+    def as_target(self): return self
     def use_tfms(self, tfms): pass
     def accepts(self, o): return isinstance(o, torch.Tensor)
     def encode(self, o): return torch.as_tensor(o)

@@ -47,6 +47,7 @@ class DataBlock:
         if isinstance(splitter, type): raise TypeError(f'{splitter.__name__} needs to be called: {splitter.__name__}({"valid_pct=0.2" if splitter is RandomSplitter else ""})')
         self.get_items,self.splitter = get_items,splitter or RandomSplitter()
         self.n_inp = max(1, len(self.blocks)-1) if n_inp is None else n_inp
+        self.blocks[self.n_inp:] = [b.as_target() for b in self.blocks[self.n_inp:]]
         self.get_x,self.get_y = _list(get_x),_list(get_y)
         self.item_tfms,self.batch_tfms = _list(item_tfms),_list(batch_tfms)
 

@@ -15,11 +15,11 @@ from ..data.block import CategoryBlock, RegressionBlock
 from ..data.loaders import DataLoaders
 from ..events import Callback
 from ..learner import Learner, explain_args
-from ..losses import MSELossFlat
 from ..optimizer import Adam
 from .decoder import DynamicUnet, NormType
 from .learner import _channels, _check_args, _normalized, _outputs
 from .maps import create_maps, takes_one_size
+import wholegame.vision.targets # pictures as right answers
 from .points import PointBlock
 from .models import _checked, _check_counts, _plain_arg, _resolve, models, vision_splitter
 
@@ -78,24 +78,17 @@ def unet_from_desc(
         d.get('y_range') and tuple(map(float, d['y_range'])), norm and NormType[norm], _acts[d['act']], None, width, *(d[o] for o in _flags), dict(d['arch_args']))
 
 # %% ../../../nbs/25_vision.unet.ipynb #72723ed3
-def _target(dls): return (getattr(dls, 'blocks', None) or [None])[-1]
-
-def _n_out(dls): return getattr(_target(dls), 'n_channels', None) or _outputs(dls)
-
 def _size_if_needed(dls, arch):
     "(height, width) of the pictures, for architectures that have to know it"
     return tuple(dls.one_batch()[0].shape[-2:]) if takes_one_size(arch) and hasattr(dls, 'one_batch') else None
 
-def _loss(dls, loss_func): return loss_func or (MSELossFlat() if hasattr(_target(dls), 'n_channels') else None)
-
-# %% ../../../nbs/25_vision.unet.ipynb #3edc029e
 def _check_target(dls):
     "Labels of whole pictures are for `vision_learner`"
-    block = _target(dls)
+    block = (getattr(dls, 'blocks', None) or [None])[-1]
     if not isinstance(block, (CategoryBlock,RegressionBlock,PointBlock)): return
     raise ValueError(f'unet_learner answers for every pixel, but the target is a {type(block).__name__}. Use vision_learner, or a MaskBlock as target.')
 
-# %% ../../../nbs/25_vision.unet.ipynb #ad8e0342
+# %% ../../../nbs/25_vision.unet.ipynb #696955fb
 @explain_args()
 def unet_learner(
     dls:DataLoaders, # Of pictures and masks, or of pictures and pictures
@@ -125,9 +118,9 @@ def unet_learner(
     _check_args(dls, arch, 'unet_learner')
     _check_target(dls)
     n_in = n_in or _channels(dls)
-    model = unet_model(arch, n_out or _n_out(dls), pretrained, n_in, cut, img_size or _size_if_needed(dls, arch), y_range, norm_type, act_cls, init,
+    model = unet_model(arch, n_out or _outputs(dls), pretrained, n_in, cut, img_size or _size_if_needed(dls, arch), y_range, norm_type, act_cls, init,
         width, blur, blur_final, self_attention, last_cross, bottle, arch_args)
-    learn = Learner(_normalized(dls, arch, n_in) if normalize else dls, model, _loss(dls, loss_func), opt_func, lr, splitter or vision_splitter, cbs, metrics,
+    learn = Learner(_normalized(dls, arch, n_in) if normalize else dls, model, loss_func, opt_func, lr, splitter or vision_splitter, cbs, metrics,
         path, model_dir, wd, wd_bn_bias, train_bn, moms, device, mixed, channels_last)
     learn.arch,learn.model_desc = arch,model.desc
     if pretrained: learn.freeze()
