@@ -33,7 +33,8 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'with_size', 'PixelError', 'SegmentationInterpretation', 'AudioBlock', 'SpecAugment', 'Sound', 'load_sound',
            'mel_spectrogram', 'GramianBlock', 'gramian', 'load_series', 'StrokesBlock', 'load_track', 'VolumeBlock',
            'load_volume', 'ImageClassifierCleaner', 'undo_cleaning', 'Features', 'unet_learner', 'unet_model',
-           'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps', 'find_pretrained']
+           'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps', 'find_pretrained',
+           'ImageTargetBlock']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -115,6 +116,7 @@ from .unet import unet_learner, unet_model
 from .decoder import DynamicUnet, NormType, PixelShuffle_ICNR, SelfAttention
 from .maps import create_maps
 from .standin import find_pretrained
+from .targets import ImageTargetBlock
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -165,7 +167,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'unet_model',
     'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention',
     'create_maps',
-    'find_pretrained']
+    'find_pretrained',
+    'ImageTargetBlock']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
