@@ -17,6 +17,7 @@ import wholegame.vision.resizing, wholegame.vision.unmove # they add `dls.resize
 from ..data.loaders import DataLoaders
 from ..events import Callback
 from ..learner import Learner, explain_args
+from ..norms import keep_norms
 from ..optimizer import Adam
 from .augment import Normalize
 from .models import model_stats, vision_model, vision_splitter
@@ -75,7 +76,7 @@ def vision_learner(
     path:str|Path|None=None, # Where files go; from the data if `None`
     model_dir:str='models', # Folder in `path` for weights
     wd:float|None=None, wd_bn_bias:bool=False, # Weight decay, and is it for norm layers and biases too?
-    train_bn:bool=False, # Do batchnorm layers of frozen groups learn?
+    train_bn:bool=False, # Do batchnorm layers of frozen groups learn, and those of a pretrained body take new statistics?
     moms:tuple=(0.95,0.85,0.95), # Momentum at start, middle and end of a cycle
     cut:int|Callable|None=None, # Where to cut the body; `None` knows the place
     n_in:int|None=None, # Channels; `None` asks the data
@@ -96,6 +97,7 @@ def vision_learner(
         path, model_dir, wd, wd_bn_bias, train_bn, moms, device, mixed, channels_last)
     learn.arch,learn.model_desc = arch,model.desc
     if pretrained: learn.freeze()
+    if pretrained and not train_bn: keep_norms(learn)
     return learn
 
 cnn_learner = vision_learner # its name before 2022
