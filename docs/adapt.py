@@ -44,6 +44,8 @@ def to_site(s, file):
         f = (file.parent/path).resolve()
         if f.suffix=='.ipynb' or (f.suffix=='.md' and f.name=='README.md' and f.parent.name=='bench'):
             return f'{m[1]}({up}{site_path(f)}{f.suffix}{"#"+anchor if anchor else ""})' if f.exists() else m[0]
+        if f.suffix=='.md' and f.exists() and f.is_relative_to(root/'docs') and not file.is_relative_to(root/'docs'):
+            return f'{m[1]}({up}{f.relative_to(root/"docs").as_posix()}{"#"+anchor if anchor else ""})' # how-to pages and explanations
         if f.exists() and f.is_relative_to(root) and f.suffix not in ('.png','.svg','.jpg','.gif','.md'): return f'{m[1]}({blob(f)})'
         return m[0]
     return outside_code(s, lambda o: re.sub(r'(\[[^\[\]]*(?:\[[^\]]*\])?[^\[\]]*\])\(([^)\s]+)\)', one, o))
