@@ -54,12 +54,15 @@ class DiceLoss(_Loss):
         self.register_buffer('weight', None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
 
     def forward(self, pred, targ):
-        p,t = CrossEntropyLossFlat(axis=self.axis)._arrange(_f32(pred), targ)
+        ce = CrossEntropyLossFlat(self.axis, self.weight)
+        p,t = ce._arrange(_f32(pred), targ)
+        if t.is_floating_point(): _misfit(self, pred, targ, 'it needs class numbers, not a share for each class.')
+        w = ce._weights(p) # which counts them
         p,known = self._spread(p.softmax(1), pred), self._spread((t>=0)[:,None].float(), pred)
         hot = self._spread(F.one_hot(t.clamp(min=0), p.shape[1]).movedim(-1, 1).float(), pred)*known
         over = -1 if self.reduction=='none' else (0,-1)
         loss = 1 - (2*(p*hot).sum(over)+self.smooth)/((p*known).sum(over)+hot.sum(over)+self.smooth)
-        if self.weight is not None: loss = loss*self.weight.to(loss.device)*(loss.shape[-1]/self.weight.sum() if self.reduction!='sum' else 1)
+        if w is not None: loss = loss*w*(len(w)/w.sum() if self.reduction!='sum' else 1)
         return loss if self.reduction=='none' else loss.sum() if self.reduction=='sum' else loss.mean()
     def _spread(self, o, pred): return o.reshape(len(pred), -1, o.shape[1]).movedim(-1, 1) if o.ndim==2 else o.flatten(2)
     def activation(self, preds): return _f32(preds).softmax(self.axis)
