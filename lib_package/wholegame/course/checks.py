@@ -6,17 +6,27 @@
 __all__ = ['check']
 
 # %% ../../../nbs/53_course.checks.ipynb #d26de134
+import re, sys
 from collections.abc import Callable
 
 # %% ../../../nbs/53_course.checks.ipynb #f3034c2c
 def _holds(condition):
-    "Is `condition` true: a boolean, an array of them, or a function of no arguments that returns one?"
-    if callable(condition):
-        try: return _holds(condition())
-        except Exception: return False # an answer that can't even be compared isn't right yet
-    return bool(condition.all() if hasattr(condition, 'all') else condition)
+    "Is `condition` true: a boolean, or an array of them?"
+    if hasattr(condition, 'all'): return bool(condition.all()) and len(condition.ravel())>0
+    return condition is not ... and bool(condition)
+
+def _verdict(condition):
+    "(is it right?, the error that looking made)"
+    try: return _holds(condition() if callable(condition) else condition), None
+    except Exception as e: return False, e # an answer that can't even be compared isn't right yet
 
 # %% ../../../nbs/53_course.checks.ipynb #2fae9119
+def _blank():
+    "Are the three dots still there in the cell that runs now?"
+    shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
+    cells = shell.user_ns.get('In') if shell else None
+    return bool(cells and re.search(r'\.\.\..*#\s*<-\s*you', cells[-1]))
+
 def check(
     condition:bool|Callable, # What should hold: a truth, an array of truths, or a function of no arguments that returns one
     hint:str, # The mistake to look for if it doesn't; it should not give the answer away
@@ -24,6 +34,8 @@ def check(
     "Tell the reader whether an answer is right, and if it isn't, which mistake to look for"
     if not isinstance(hint, str) or not hint.strip():
         raise ValueError(f"A check needs a hint, a sentence that names the mistake to look for; got {hint!r}")
-    ok = _holds(condition)
+    ok,error = _verdict(condition)
+    if not ok and _blank(): hint = 'The three dots are still there: put your answer in their place.'
+    elif error: hint += f" (Your answer is of another kind than was expected: {type(error).__name__}, {error}.)"
     print('\033[32m✓ Right\033[0m' if ok else f'\033[33m✗ Not yet.\033[0m {hint}')
     return ok
