@@ -27,6 +27,8 @@ def _check_args(dls, arch, name='vision_learner'):
     if hasattr(arch, 'train') and not isinstance(arch, nn.Module) and (callable(dls) or isinstance(dls, str)):
         raise TypeError(f"{name}(dls, arch): the first argument is {_what(dls)}, the second a DataLoaders - swapped?")
     if not hasattr(dls, 'train') or isinstance(dls, nn.Module): raise TypeError(f"{name}(dls, arch) wants DataLoaders first, not {_what(dls)}.")
+    kind = type((getattr(dls, 'blocks', None) or [None])[-1]).__name__
+    if name=='vision_learner' and kind in ('MaskBlock','ImageTargetBlock'): raise ValueError(f"vision_learner gives one answer per picture, and the target is a {kind}, with one per pixel: use unet_learner.")
 
 def _what(o): return f'a function ({o.__name__})' if hasattr(o, '__name__') else f'a {type(o).__name__}'
 
