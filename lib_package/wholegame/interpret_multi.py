@@ -115,7 +115,7 @@ def plot_thresholds(self:MultiLabelInterpretation,
         return m.per_label
     grid = torch.stack([at(float(t)) for t in ts], 1)
     fig,ax = plt.subplots(figsize=figsize or (6,1+.26*n), dpi=80, layout='constrained')
-    im = ax.imshow(grid.numpy(), aspect='auto', extent=(0,1,n-.5,-.5), vmin=0, vmax=1)
+    im = ax.imshow(grid.numpy(), aspect='auto', interpolation='nearest', extent=(0,1,n-.5,-.5), vmin=0, vmax=1)
     now = self.thresh.expand(n).tolist()
     ax.vlines(now, np.arange(n)-.45, np.arange(n)+.45, color='white', linewidth=1)
     ax.plot(best_thresholds(self.preds, self.targs, beta), range(n), 'o', color='#e8503a', markeredgecolor='white', clip_on=False)

@@ -172,7 +172,7 @@ class MultiCategoryBlock(CategoryBlock):
         return torch.zeros(len(self.vocab)).index_fill(0, torch.tensor(idxs, dtype=torch.long), 1.)
 
     def decode(self, t): return [self.vocab[i] for i in torch.nonzero(t>0.5).flatten().tolist()]
-    def label(self, o): return ';'.join(map(str,o)) or '(none)'
+    def label(self, o): return '; '.join(map(str,o)) or '(none)'
 
     marks = '✓ found   + said, but not there   − missed'
     def compare(self, targ, pred):
