@@ -169,21 +169,24 @@ def _shrink(im, max_size, resample):
     res = (im.convert('I') if deep else im).resize(size, resample, reducing_gap=2.)
     return ImageOps.exif_transpose(res.convert('I;16') if deep else res)
 
-def _write_small(file, part, max_size, resample):
-    "Write `file` to `part` if it is too large: was it?"
+# %% ../../../nbs/02b_data.images.ipynb #14269117
+def _small_file(file, max_size, resample):
+    "The bytes of a smaller `file`, or None if it is small enough"
     with Image.open(file) as im:
-        if not max_size or max(im.size)<=max_size: return False
-        kind = 'JPEG' if im.format=='MPO' else im.format # how some phones say JPEG
-        _shrink(im, max_size, resample).save(part, kind, icc_profile=im.info.get('icc_profile'))
-    return True
+        if not max_size or max(im.size)<=max_size: return None
+        kind,buf = 'JPEG' if im.format=='MPO' else im.format,io.BytesIO() # how some phones say JPEG
+        _shrink(im, max_size, resample).save(buf, kind, icc_profile=im.info.get('icc_profile'))
+    return buf.getvalue()
 
 def _resize(file, to, max_size, resample):
     "Write `file` to `to`, small enough; what is wrong with it, or None"
     part = to.with_name(f'.{uuid.uuid4().hex[:12]}')
     try:
-        small = not _write_small(file, part, max_size, resample)
-        if small and to!=file: shutil.copy(file, part)
-        if part.exists(): part.replace(to)
+        small = _small_file(file, max_size, resample)
+        if small is None and to==file: return
+        if small is None: shutil.copy(file, part)
+        else: part.write_bytes(small)
+        part.replace(to)
     except Exception as e: return _why(e) # decoders have errors of every kind
     finally: part.unlink(missing_ok=True)
 
