@@ -134,3 +134,15 @@ def test_own_architecture(streets):
     learn = unet_learner(loaders(streets), own, pretrained=False).no_bar()
     assert learn.model[0].levels==[(8,2),(16,4)] and learn.model_desc is None
     learn.fit(1)
+
+
+def test_scores_by_hand():
+    "Six pixels, one of them unknown: Dice and IoU of each code, counted on paper"
+    from wholegame.metrics import DiceMulti, foreground_acc
+    from wholegame.overlap import JaccardCoeffMulti
+    said,true = torch.tensor([[[0,1,1],[2,2,0]]]),torch.tensor([[[0,1,2],[2,0,-100]]])
+    scores = F.one_hot(said, 4).movedim(-1, 1).float() # code 3 neither occurs nor is said
+    assert abs(DiceMulti()(scores, true) - (2/3 + 2/3 + 2/4)/3)<1e-6 # twice the hits over said and true
+    assert abs(JaccardCoeffMulti()(scores, true) - (1/2 + 1/2 + 1/3)/3)<1e-6
+    assert abs(foreground_acc(scores, true) - 2/3)<1e-6 # of the pixels that are 1 or 2
+    assert abs(foreground_acc(scores, true, bkg_idx=2) - 2/3)<1e-6 # of those that are 0 or 1
