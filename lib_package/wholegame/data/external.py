@@ -30,7 +30,7 @@ _sample,_class,_local,_nlp,_coco = (f'https://s3.amazonaws.com/fast-ai-{o}' for 
 
 class URLs(metaclass=_Names):
     "Addresses of data sets that lessons use; most are fast.ai's copies"
-    BIRDS = 'sample://bird_or_not.tgz' # drawn here, as are the next four
+    BIRDS,CAMERA_TRAPS = 'sample://bird_or_not.tgz', 'sample://camera_traps.tgz' # drawn here, as are the next four
     CALLS,MOTION,MOUSE,SCANS = (f'sample://{o}.tgz' for o in ('calls','motion','mouse','scans'))
     MNIST_SAMPLE,MNIST_TINY,MNIST = f'{_sample}/mnist_sample.tgz', f'{_sample}/mnist_tiny.tgz', f'{_class}/mnist_png.tgz'
     CIFAR,CIFAR_100 = f'{_sample}/cifar10.tgz', f'{_class}/cifar100.tgz'

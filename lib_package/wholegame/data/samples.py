@@ -22,6 +22,7 @@ from .photos import draw_bird, draw_forest
 from .scenes import draw_scene
 from .signals import signal_sets
 from .streets import draw_street, street_codes
+from .traps import draw_traps
 
 # %% ../../../nbs/03d_data.samples.ipynb #7bd9e7bb
 # strokes of each digit, in a square of side 1, y down; 'bend' strokes are rounded
@@ -132,6 +133,8 @@ def _pets(dest, n=10):
     rows = [f'{b}_{i} {sorted(pet_breeds, key=str.lower).index(b)+1} {1 if b in cats else 2} {(cats if b in cats else dogs).index(b)+1}\n' for b,i in todo]
     (dest/'annotations').mkdir()
     for name,part in ('list',rows),('trainval',rows[::2]),('test',rows[1::2]): (dest/f'annotations/{name}.txt').write_text(''.join(part))
+
+samples['camera_traps.tgz'] = draw_traps
 
 @sample_set('bird_or_not.tgz')
 def _bird_or_not(dest, n=200):
