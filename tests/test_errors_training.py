@@ -445,3 +445,16 @@ def test_skipped_steps_and_scaled_losses(order):
         learn.fit(1)
         return learn.model.weight
     for error in (CancelStepException(), CancelBatchException()): torch.testing.assert_close(fit(error, True), fit(error, False))
+
+
+def test_compiled_once_for_training_and_once_for_use(tmp_path):
+    "What changes from batch to batch may not be built into the compiled model"
+    from torch._dynamo.utils import counters
+    torch._dynamo.reset()
+    counters.clear()
+    plain,learn = norm_learner(tmp_path, n=6),norm_learner(tmp_path, n=6)
+    learn.model = torch.compile(learn.model, backend='eager')
+    for o in (plain,learn): o.fit(2)
+    assert counters['stats']['unique_graphs']<=2
+    for a,b in zip(plain.model.state_dict().values(), learn.bare.state_dict().values()): torch.testing.assert_close(a, b)
+    torch._dynamo.reset()

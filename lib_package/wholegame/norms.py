@@ -25,28 +25,31 @@ def is_frozen_norm(
     ps = list(m.parameters(recurse=False)) if isinstance(m, nn.modules.batchnorm._BatchNorm) else []
     return bool(ps) and not any(p.requires_grad for p in ps)
 
+def _modules(learn): return dict(getattr(learn, 'bare', learn.model).named_modules())
+
 # %% ../../nbs/13bc_norms.ipynb #311bbfec
 class WarmNorm(Callback):
     "Make the statistics of new batch normalisation layers an average, until enough batches have passed"
     order,run_valid,run_find = -20,False,False
-    def __init__(self): self.k,self.names,self.layers,self.keep = 0,None,[],set()
+    def __init__(self): self.k,self.names,self.layers,self.keep,self.old = 0,None,[],set(),[]
 
     def before_fit(self):
-        if self.names is None: self.names = [n for n,m in self.learn.model.named_modules() if is_new_norm(m)]
-        found = dict(self.learn.model.named_modules())
-        self.layers = [(found[n],found[n].momentum) for n in self.names if n in found and found[n].momentum]
+        found = _modules(self.learn)
+        if self.names is None: self.names = [n for n,m in found.items() if is_new_norm(m)]
+        self.layers = [found[n] for n in self.names if n in found and found[n].momentum]
 
     def before_batch(self):
         self.k += 1
-        for m,mom in self.layers: m.momentum = max(mom, 1/self.k)
+        self.old = [(m,m.running_mean.clone(),m.running_var.clone()) for m in self.layers if self.k*m.momentum<1]
 
-    def after_batch(self):
-        for m,mom in self.layers: m.momentum = mom
-
-    def close(self): self.after_batch() # also when a batch failed half way
+    def after_backward(self): # not before: going back looks at the statistics
+        for m,*old in self.old: # the layer went `momentum` of the way to this batch: go on to 1/k
+            for now,before in zip((m.running_mean,m.running_var), old): now.copy_(torch.lerp(before, now, 1/(self.k*m.momentum)))
+        self.old = []
+    def after_batch(self): self.after_backward() # of a batch that was cut short
 
     def before_train(self):
-        for n,m in self.learn.model.named_modules():
+        for n,m in _modules(self.learn).items():
             if m in self.keep or (n not in self.names and is_frozen_norm(m)): m.eval()
 
     def state(self):
