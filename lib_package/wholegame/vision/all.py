@@ -34,7 +34,7 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'mel_spectrogram', 'GramianBlock', 'gramian', 'load_series', 'StrokesBlock', 'load_track', 'VolumeBlock',
            'load_volume', 'ImageClassifierCleaner', 'undo_cleaning', 'Features', 'unet_learner', 'unet_model',
            'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps', 'find_pretrained',
-           'ImageTargetBlock']
+           'ImageTargetBlock', 'SigmoidRange']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -89,7 +89,7 @@ from .data import ImageDataLoaders
 from .masks import MaskBlock
 from .points import BBoxBlock, BBoxLblBlock, PointBlock, has_area
 from .segmentation import SegmentationDataLoaders
-from .models import create_body, create_head, model_stats, vision_model, vision_splitter
+from .models import create_body, create_head, model_stats, vision_model, vision_splitter, SigmoidRange
 from .learner import cnn_learner, vision_learner
 from ..pickles import load_pickle
 from .groups import layer_units
@@ -168,7 +168,8 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention',
     'create_maps',
     'find_pretrained',
-    'ImageTargetBlock']
+    'ImageTargetBlock',
+    'SigmoidRange']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
