@@ -458,3 +458,29 @@ def test_compiled_once_for_training_and_once_for_use(tmp_path):
     assert counters['stats']['unique_graphs']<=2
     for a,b in zip(plain.model.state_dict().values(), learn.bare.state_dict().values()): torch.testing.assert_close(a, b)
     torch._dynamo.reset()
+
+
+# --- numbers that make no sense
+
+@pytest.mark.parametrize('lr', [slice(0,1e-3), slice(-1e-4,1e-3), slice(1e-4,-1e-3), slice(None)], ids=str)
+def test_rates_that_are_none(lr):
+    with raises(ValueError, "Can't read the learning rates", 'slice(first, last)', 'above 0'): line_learner(splitter=lambda m: [[m.weight],[m.bias]]).fit(1, lr)
+
+
+@pytest.mark.parametrize('n', [-1,1.5,'2'])
+def test_epochs_that_are_none(n):
+    with raises(ValueError, 'n_epoch is a whole number'): line_learner().fit(n)
+
+
+def test_epochs_of_numpy():
+    learn = line_learner()
+    learn.fit(np.int64(2))
+    learn.fit(1.0)
+    assert len(learn.recorder.values)==3
+
+
+def test_export_into_a_folder(path, tmp_path):
+    from wholegame.export import load_learner
+    learn = vision_learner(vision_dls(path), 'test_resnet', pretrained=False, path=tmp_path).no_bar()
+    (tmp_path/'out').mkdir()
+    assert learn.export('out')==tmp_path/'out'/'export.safetensors' and load_learner(tmp_path/'out').predict(next(path.rglob('*.png')))

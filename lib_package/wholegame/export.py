@@ -96,13 +96,14 @@ def _warn_code(learn):
 @patch
 @explain_args()
 def export(self:Learner,
-    fname:str|Path='export.safetensors', # Where to, in `learn.path`; 'export.pkl' is fine, but holds the same data
+    fname:str|Path='export.safetensors', # Where to, in `learn.path`; a folder gets a file of that name; 'export.pkl' is fine, but holds the same data
 )->Path: # The file
     "Write model, classes and transforms into one file that is safe to open"
     d = _description(self)
     if str(fname).endswith(('.pkl','.pickle','.pth')): say(f"'{Path(fname).name}' holds data (safetensors), not a pickle, whatever its name says")
     _warn_code(self)
-    return save_tree({'model':dict(self.bare.state_dict())}, self.path/fname, d)
+    file = self.path/fname
+    return save_tree({'model':dict(self.bare.state_dict())}, file/'export.safetensors' if file.is_dir() else file, d)
 
 # %% ../../nbs/19_export.ipynb #359cb2dc
 model_makers = {'vision':('wholegame.vision.models','model_from_desc'), 'unet':('wholegame.vision.unet','unet_from_desc')} # builder -> module and function that takes the description

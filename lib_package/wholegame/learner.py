@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -332,6 +333,10 @@ def _improve(self:Learner):
     self.opt.zero_grad()
 
 # %% ../../nbs/13c_learner.ipynb #2fb230b1
+def _whole(n):
+    if not isinstance(n, Real) or n<0 or n!=int(n): raise ValueError(f"n_epoch is a whole number of passes through the data, not {n!r}")
+    return int(n)
+
 def _len(dl):
     try: return len(dl)
     except TypeError: return None
@@ -398,6 +403,7 @@ def fit(self:Learner,
     checkpoint:bool|int=False, # `True`: be ready to resume from any epoch; a number: also every so many batches
 ):
     "Train at one learning rate"
+    n_epoch = _whole(n_epoch)
     self._check_ready()
     saved = find_interrupted(self, n_epoch) if resume else None
     if reset_opt or self.opt is None or self._opt_of is not self.bare: self.create_opt()

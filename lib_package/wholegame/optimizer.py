@@ -110,7 +110,8 @@ def spread_lrs(
     raise ValueError(f"{len(lr)} learning rates for {n_groups} layer groups: give one for each, or slice(first, last)")
 
 def _spread_slice(lr, n):
-    if lr.step is not None or not lr.stop: raise ValueError(f"Can't read the learning rates {lr}: use slice(last) or slice(first, last)")
+    if lr.step is not None or not lr.stop or min(lr.stop, lr.stop if lr.start is None else lr.start)<=0:
+        raise ValueError(f"Can't read the learning rates {lr}: use slice(last) or slice(first, last), with numbers above 0")
     if lr.start is None: return [lr.stop/10]*(n-1) + [float(lr.stop)]
     if n==1: return [float(lr.stop)]
     return [math.exp(math.log(lr.start) + i/(n-1)*math.log(lr.stop/lr.start)) for i in range(n)]
