@@ -267,7 +267,7 @@ def outcome_of_exercise(folder, src):
 
 def test_a_good_exercise(tmp_path): assert outcome_of_exercise(tmp_path, 'twice = 3*2  # <- you\ncheck(twice==6, "Not three times.");') is None
 
-@pytest.mark.parametrize('src,what', [('twice = 3*2  # <- you\ncheck(twice, "Not three times.");', 'a blank answer (...) is accepted'),
+@pytest.mark.parametrize('src,what', [('twice = 3*2  # <- you\ncheck(twice is not None, "Not three times.");', 'a blank answer (...) is accepted'),
     ('twice = 3*2  # <- you\ncheck(lambda: 6==6, "Not three times.");', 'a blank answer (...) is accepted'), ('twice = 3*3  # <- you\ncheck(twice==6, "Not three times.");', 'own answer is not accepted')])
 def test_a_check_that_accepts_a_wrong_answer(src, what, tmp_path): assert what in outcome_of_exercise(tmp_path, src)
 
