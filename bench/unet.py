@@ -72,7 +72,7 @@ def one(engine, what, data, arch, weights, seed, args):
     with learn.no_bar():
         if what=='iou': learn.fine_tune(args.epochs)
         else: learn.unfreeze(); learn.fit_one_cycle(2, 1e-3)
-        res = {'epochs':epochs, 'seconds':sum(epochs), 'gb':resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20,
+        res = {'epochs':list(epochs), 'seconds':sum(epochs), 'gb':resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20,
             'weights':sum(p.numel() for p in learn.model.parameters())}
         if what=='iou':
             preds,targs,decoded = learn.get_preds(with_decoded=True)
