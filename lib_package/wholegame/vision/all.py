@@ -24,17 +24,17 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'ParamScheduler', 'SchedCos', 'SchedExp', 'SchedLin', 'SchedPoly', 'combine_scheds', 'combined_cos',
            'minimum', 'slide', 'steep', 'valley', 'ClassificationInterpretation', 'Interpretation', 'load_learner',
            'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model',
-           'vision_splitter', 'load_pickle', 'layer_units', 'try_arch', 'try_archs', 'PrecisionMulti', 'RecallMulti',
-           'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds',
-           'honest_score', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'grad_cam',
-           'show_heat', 'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'MultiLabelInterpretation',
-           'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field', 'RandomErasing',
-           'FocalLossFlat', 'DiceLoss', 'CombinedLoss', 'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
-           'with_size', 'PixelError', 'SegmentationInterpretation', 'AudioBlock', 'SpecAugment', 'Sound', 'load_sound',
-           'mel_spectrogram', 'GramianBlock', 'gramian', 'load_series', 'StrokesBlock', 'load_track', 'VolumeBlock',
-           'load_volume', 'ImageClassifierCleaner', 'undo_cleaning', 'Features', 'unet_learner', 'unet_model',
-           'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps', 'find_pretrained',
-           'ImageTargetBlock', 'SigmoidRange']
+           'vision_splitter', 'layer_units', 'try_arch', 'try_archs', 'RandomErasing', 'with_size', 'PixelError',
+           'unet_learner', 'unet_model', 'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps',
+           'find_pretrained', 'ImageTargetBlock', 'SigmoidRange', 'ActivationStats', 'APScoreMulti', 'AudioBlock',
+           'best_thresholds', 'CombinedLoss', 'Dice', 'DiceLoss', 'F1ScoreMulti', 'false_negative_rate',
+           'false_positive_rate', 'FBetaMulti', 'Features', 'first_filters', 'FocalLossFlat', 'grad_cam', 'gramian',
+           'GramianBlock', 'honest_score', 'Hook', 'hook_output', 'hook_outputs', 'Hooks', 'ImageClassifierCleaner',
+           'iou_per_class', 'item_errors', 'JaccardCoeff', 'JaccardCoeffMulti', 'JaccardMulti', 'load_pickle',
+           'load_series', 'load_sound', 'load_track', 'load_volume', 'mel_spectrogram', 'MultiLabelInterpretation',
+           'plot_filters', 'plot_top_patches', 'PrecisionMulti', 'RecallMulti', 'receptive_field', 'RocAucMulti',
+           'SegmentationInterpretation', 'selection_rate', 'show_heat', 'Sound', 'SpecAugment', 'StrokesBlock',
+           'top_patches', 'undo_cleaning', 'VolumeBlock']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -81,42 +81,45 @@ from ..interpret import ClassificationInterpretation, Interpretation
 from ..export import load_learner
 
 # %% ../../../nbs/28_vision.all.ipynb #d6b2d1e2
-from .core import EveryEpoch, ImageBlock, PILImage, PILImageBW, PILMask, RandomResizedCrop, Resize, imagenet_stats, load_image
+from .core import EveryEpoch, ImageBlock, imagenet_stats, load_image, PILImage, PILImageBW, PILMask, RandomResizedCrop, Resize
 from .resize import PadMode, ResizeMethod
-from .augment import Brightness, Contrast, Hue, Normalize, Saturation, aug_transforms
+from .augment import aug_transforms, Brightness, Contrast, Hue, Normalize, Saturation
 from .geometry import Dihedral, Flip, Rotate, Warp, Zoom
 from .data import ImageDataLoaders
 from .masks import MaskBlock
-from .points import BBoxBlock, BBoxLblBlock, PointBlock, has_area
+from .points import BBoxBlock, BBoxLblBlock, has_area, PointBlock
 from .segmentation import SegmentationDataLoaders
-from .models import create_body, create_head, model_stats, vision_model, vision_splitter, SigmoidRange
+from .models import create_body, create_head, model_stats, SigmoidRange, vision_model, vision_splitter
 from .learner import cnn_learner, vision_learner
-from ..pickles import load_pickle
 from .groups import layer_units
 from .families import try_arch, try_archs
-from ..multilabel import PrecisionMulti, RecallMulti, FBetaMulti, F1ScoreMulti, JaccardMulti, APScoreMulti, RocAucMulti, best_thresholds, honest_score
-from ..groups import false_negative_rate, false_positive_rate, item_errors, selection_rate
-from .heatmaps import grad_cam, show_heat
-from ..hooks import ActivationStats, Hook, Hooks, hook_output, hook_outputs
-from ..interpret_multi import MultiLabelInterpretation
-from .filters import plot_filters, plot_top_patches, top_patches, first_filters, receptive_field
 from .erasing import RandomErasing
-from ..balance import FocalLossFlat, DiceLoss, CombinedLoss
-from ..overlap import JaccardCoeffMulti, JaccardCoeff, Dice, iou_per_class
 from .resizing import with_size
 from .places import PixelError
-from .interpret import SegmentationInterpretation
-from .sound import AudioBlock, SpecAugment, Sound, load_sound, mel_spectrogram
-from .series import GramianBlock, gramian, load_series
-from .strokes import StrokesBlock, load_track
-from .volumes import VolumeBlock, load_volume
-from .widgets import ImageClassifierCleaner, undo_cleaning
-from .features import Features
 from .unet import unet_learner, unet_model
 from .decoder import DynamicUnet, NormType, PixelShuffle_ICNR, SelfAttention
 from .maps import create_maps
 from .standin import find_pretrained
 from .targets import ImageTargetBlock
+
+# %% ../../../nbs/28_vision.all.ipynb #0bb2d1e2
+from ..pickles import load_pickle
+from wholegame.multilabel import (APScoreMulti, best_thresholds, F1ScoreMulti, FBetaMulti, honest_score, JaccardMulti, PrecisionMulti, RecallMulti,
+    RocAucMulti)
+from ..groups import false_negative_rate, false_positive_rate, item_errors, selection_rate
+from .heatmaps import grad_cam, show_heat
+from ..hooks import ActivationStats, Hook, hook_output, hook_outputs, Hooks
+from ..interpret_multi import MultiLabelInterpretation
+from .filters import first_filters, plot_filters, plot_top_patches, receptive_field, top_patches
+from ..balance import CombinedLoss, DiceLoss, FocalLossFlat
+from ..overlap import Dice, iou_per_class, JaccardCoeff, JaccardCoeffMulti
+from .interpret import SegmentationInterpretation
+from .sound import AudioBlock, load_sound, mel_spectrogram, Sound, SpecAugment
+from .series import gramian, GramianBlock, load_series
+from .strokes import load_track, StrokesBlock
+from .volumes import load_volume, VolumeBlock
+from .widgets import ImageClassifierCleaner, undo_cleaning
+from .features import Features
 
 # %% ../../../nbs/28_vision.all.ipynb #a2ae141b
 _all_ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 'pd', 'plt', 'resnet18', 'resnet34', 'resnet50', 'torch']
@@ -134,42 +137,23 @@ _all_ = ['default_device', 'defaults', 'doc', 'gv', 'set_seed', 'setup', 'show_i
 
 # %% ../../../nbs/28_vision.all.ipynb #61f371d4
 _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBinary', 'accuracy', 'accuracy_multi', 'error_rate', 'foreground_acc', 'mae',
-    'mse', 'rmse', 'top_k_accuracy', 'BCEWithLogitsLossFlat', 'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat',
-    'Adam', 'AdamW', 'RMSProp', 'SGD', 'Learner', 'ProgressCallback', 'Recorder',
-    'Callback', 'CancelBackwardException', 'CancelBatchException', 'CancelEpochException', 'CancelFitException', 'CancelStepException',
-    'CancelTrainException', 'CancelValidateException', 'CSVLogger', 'CutMix', 'EarlyStoppingCallback', 'GradientAccumulation', 'GradientClip', 'MixUp',
-    'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback',
+    'mse', 'rmse', 'top_k_accuracy', 'BCEWithLogitsLossFlat', 'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'Adam', 'AdamW',
+    'RMSProp', 'SGD', 'Learner', 'ProgressCallback', 'Recorder', 'Callback', 'CancelBackwardException', 'CancelBatchException',
+    'CancelEpochException', 'CancelFitException', 'CancelStepException', 'CancelTrainException', 'CancelValidateException', 'CSVLogger', 'CutMix',
+    'EarlyStoppingCallback', 'GradientAccumulation', 'GradientClip', 'MixUp', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback',
     'ParamScheduler', 'SchedCos', 'SchedExp', 'SchedLin', 'SchedPoly', 'combine_scheds', 'combined_cos', 'minimum', 'slide', 'steep', 'valley',
-    'ClassificationInterpretation', 'Interpretation', 'load_learner', 'load_weights',
-    'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model', 'vision_splitter',
-    'load_pickle',
-    'layer_units',
-    'try_arch', 'try_archs',
-    'PrecisionMulti', 'RecallMulti', 'FBetaMulti', 'F1ScoreMulti', 'JaccardMulti', 'APScoreMulti', 'RocAucMulti', 'best_thresholds', 'honest_score',
-    'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate',
-    'grad_cam', 'show_heat',
-    'ActivationStats', 'Hook', 'Hooks', 'hook_output', 'hook_outputs',
-    'MultiLabelInterpretation',
-    'plot_filters', 'plot_top_patches', 'top_patches', 'first_filters', 'receptive_field',
-    'RandomErasing',
-    'FocalLossFlat', 'DiceLoss', 'CombinedLoss',
-    'JaccardCoeffMulti', 'JaccardCoeff', 'Dice', 'iou_per_class',
-    'with_size',
-    'PixelError',
-    'SegmentationInterpretation',
-    'AudioBlock', 'SpecAugment', 'Sound', 'load_sound', 'mel_spectrogram',
-    'GramianBlock', 'gramian', 'load_series',
-    'StrokesBlock', 'load_track',
-    'VolumeBlock', 'load_volume',
-    'ImageClassifierCleaner', 'undo_cleaning',
-    'Features',
-    'unet_learner',
-    'unet_model',
-    'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention',
-    'create_maps',
-    'find_pretrained',
-    'ImageTargetBlock',
-    'SigmoidRange']
+    'ClassificationInterpretation', 'Interpretation', 'load_learner', 'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats',
+    'vision_learner', 'vision_model', 'vision_splitter', 'layer_units', 'try_arch', 'try_archs', 'RandomErasing', 'with_size', 'PixelError',
+    'unet_learner', 'unet_model', 'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps', 'find_pretrained',
+    'ImageTargetBlock', 'SigmoidRange']
+
+# %% ../../../nbs/28_vision.all.ipynb #0cf371d4
+_all_ = ['ActivationStats', 'APScoreMulti', 'AudioBlock', 'best_thresholds', 'CombinedLoss', 'Dice', 'DiceLoss', 'F1ScoreMulti', 'false_negative_rate',
+    'false_positive_rate', 'FBetaMulti', 'Features', 'first_filters', 'FocalLossFlat', 'grad_cam', 'gramian', 'GramianBlock', 'honest_score',
+    'Hook', 'hook_output', 'hook_outputs', 'Hooks', 'ImageClassifierCleaner', 'iou_per_class', 'item_errors', 'JaccardCoeff', 'JaccardCoeffMulti',
+    'JaccardMulti', 'load_pickle', 'load_series', 'load_sound', 'load_track', 'load_volume', 'mel_spectrogram', 'MultiLabelInterpretation',
+    'plot_filters', 'plot_top_patches', 'PrecisionMulti', 'RecallMulti', 'receptive_field', 'RocAucMulti', 'SegmentationInterpretation',
+    'selection_rate', 'show_heat', 'Sound', 'SpecAugment', 'StrokesBlock', 'top_patches', 'undo_cleaning', 'VolumeBlock']
 
 # %% ../../../nbs/28_vision.all.ipynb #2cf1d2bd
 from ..manual import link_help
