@@ -1,5 +1,5 @@
 "Decoded pictures within the memory that is there: containers, several stores, threads that begin together"
-import math, os, sys, threading
+import math, os, sys, threading, weakref
 import pytest, torch
 from wholegame.data import dataset
 from wholegame.data.dataset import Store
@@ -26,6 +26,7 @@ def test_free_memory_is_the_least(monkeypatch):
 def test_stores_share(monkeypatch):
     "Memory that a store was promised and has not filled yet is not free for the next"
     monkeypatch.setattr(dataset, '_free_memory', lambda: 9000)
+    monkeypatch.setattr(dataset, '_stores', weakref.WeakSet()) # those of other tests may still be there
     item = torch.zeros(100, dtype=torch.uint8)
     a,b = Store(1000),Store(1000)
     a.put(0, item)
