@@ -248,3 +248,16 @@ def test_one_picture_to_test(path):
     f = next(path.rglob('*.jpg'))
     with Image.open(f) as img:
         for o in (f, str(f), f.read_bytes(), img): assert dls.test_dl(o).n==1
+
+
+# --- arrays that are no pictures
+
+@pytest.mark.parametrize('a,words', [(np.full((4,4,3), 300), 'whole numbers goes from 0 to 255; this one from 300 to 300'), (np.full((4,4), -1), 'from -1 to -1'),
+    (np.zeros((0,5,3), np.uint8), 'has no pixels'), (np.zeros((0,5)), 'has no pixels'), (torch.zeros(2,3,4,4), 'batch of 2'), (np.zeros((2,4,4,3)), 'batch of 2')], ids=lambda o: str(getattr(o, 'shape', '')))
+def test_arrays_that_are_no_pictures(a, words): assert words in message(ValueError, PILImage.create, a)
+
+
+def test_numbers_of_every_kind():
+    want = PILImage.create(np.full((2,3,3), 255, np.uint8)).tobytes()
+    for o in (np.full((2,3,3), 255), torch.ones(3,2,3).bfloat16(), torch.ones(3,2,3).half(), np.ones((2,3,3), bool), torch.full((3,2,3), 255, dtype=torch.int64)):
+        assert PILImage.create(o).tobytes()==want

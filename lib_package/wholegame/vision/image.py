@@ -21,17 +21,22 @@ def _from_array(a):
     a = np.asarray(a)
     if a.ndim==3 and a.shape[2]==1: a = a[...,0]
     if a.ndim not in (2,3) or (a.ndim==3 and a.shape[2] not in (3,4)):
-        raise ValueError(f"A picture's array is (height, width) or (height, width, 1, 3 or 4), not {a.shape}")
-    if a.dtype.kind=='f':
-        if not (a.min()>=0 and a.max()<=1):
-            raise ValueError(f'A picture in decimal numbers goes from 0 to 1; this one from {a.min():.3g} to {a.max():.3g}. Was it normalised?')
-        a = a*255+0.5
-    return Image.fromarray((a*255 if a.dtype==bool else a).astype(np.uint8) if a.dtype!=np.uint16 else a)
+        raise ValueError(f"A picture's array is (height, width) or (height, width, 1, 3 or 4), not {a.shape}" + f': a batch of {len(a)}?'*(a.ndim==4))
+    if not a.size: raise ValueError(f'An array of {a.shape} has no pixels')
+    if a.dtype==bool or a.dtype.kind=='f': a = _check_range(a, 'decimal', 1)*255.+0.5
+    elif a.dtype not in (np.uint8,np.uint16): _check_range(a, 'whole', 255)
+    return Image.fromarray(a.astype(np.uint8) if a.dtype!=np.uint16 else a)
+
+def _check_range(a, kind, most):
+    "`a`, if its numbers can be brightness"
+    if a.min()>=0 and a.max()<=most: return a
+    raise ValueError(f'A picture in {kind} numbers goes from 0 to {most}; this one from {a.min():.3g} to {a.max():.3g}. Was it normalised?')
 
 def _from_tensor(t):
     "PIL picture of a tensor (h,w) or (c,h,w)"
     t = t.detach().cpu()
-    return _from_array((t if t.ndim==2 else t.movedim(0,-1)).numpy())
+    if t.is_floating_point(): t = t.float()
+    return _from_array((t.movedim(0,-1) if t.ndim==3 else t).numpy())
 
 # %% ../../../nbs/20a_vision.image.ipynb #a10f4e41
 def _source(o):
