@@ -34,3 +34,18 @@ def test_only_what_is_needed():
 
 def test_lazy_names_work():
     assert python("from wholegame.vision.all import *\nprint(pd.DataFrame({'a':[1]}).a.sum(), plt.rcParams is not None)").stdout=='1 True\n'
+
+late = '''
+import gc, torch, weakref
+class Model: pass
+m = Model()
+m.me,m.weights = m,torch.zeros(1000)
+gone = weakref.ref(m)
+from wholegame.vision.all import *
+del m
+gc.collect()
+print(gone() is None)'''
+
+def test_late_import_keeps_nothing():
+    "What a program made before the import is thrown away as always, circles included"
+    assert python(late)=='True\n'

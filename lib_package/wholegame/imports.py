@@ -6,19 +6,19 @@
 __all__ = ['quick_imports']
 
 # %% ../../nbs/00a_imports.ipynb #744e3b27
-import atexit, gc
+import atexit, gc, sys
 from contextlib import contextmanager
 
 # %% ../../nbs/00a_imports.ipynb #e02a6c6f
 @contextmanager
 def quick_imports():
     "Put off garbage collection for the imports inside, and take what they made for lasting afterwards"
-    was = gc.isenabled()
+    was,first = gc.isenabled(),'torch' not in sys.modules
     if was: gc.collect()
     gc.disable()
     try: yield
     finally:
-        if was and not gc.get_freeze_count():
+        if was and first and not gc.get_freeze_count():
             gc.freeze()
             atexit.register(gc.unfreeze)
         if was: gc.enable()
