@@ -48,4 +48,4 @@ print(gone() is None)'''
 
 def test_late_import_keeps_nothing():
     "What a program made before the import is thrown away as always, circles included"
-    assert python(late)=='True\n'
+    assert python(late).stdout=='True\n'
