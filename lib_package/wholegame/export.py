@@ -106,8 +106,9 @@ def export(self:Learner,
     return save_tree({'model':dict(self.bare.state_dict())}, file/'export.safetensors' if file.is_dir() else file, d)
 
 # %% ../../nbs/19_export.ipynb #359cb2dc
-model_makers = {'vision':('wholegame.vision.models','model_from_desc'), 'unet':('wholegame.vision.unet','unet_from_desc')} # builder -> module and function that takes the description
-_families = [f'wholegame.vision.{o}' for o in ('core','masks','points','targets','places','sound','series','strokes','volumes')] # modules that bring blocks and transforms
+model_makers = {'vision':('wholegame.vision.models','model_from_desc'), 'unet':('wholegame.vision.unet','unet_from_desc'),
+    'tabular':('wholegame.tabular.model','tabular_from_desc')} # builder -> module and function that takes the description
+_families = [*(f'wholegame.vision.{o}' for o in ('core','masks','points','targets','places','sound','series','strokes','volumes')), 'wholegame.tabular.learner'] # modules that bring blocks and transforms
 
 def _load_families():
     for o in _families: import_module(o)
@@ -166,7 +167,7 @@ def _check_known(ds, name):
     if own: raise ValueError(f"The file only names {', '.join(map(repr, own))}, which is code and not stored. Pass all {name} again: load_learner(file, {name}=[...]).")
 
 # %% ../../nbs/19_export.ipynb #fc8e6cbf
-_no_sizes = 'vocab','f_min','f_max','lo','hi','fast' # names, frequencies, ranges of values
+_no_sizes = 'vocab','classes','f_min','f_max','lo','hi','fast','means','stds','fills' # names, frequencies, ranges of values
 
 def _sane(o):
     "No number in a description should be able to exhaust memory"
@@ -197,7 +198,7 @@ def _loaders(d, item_tfms, batch_tfms, device, path):
         _check_known(d['batch_tfms'], 'batch_tfms')
         batch_tfms = [_tfms().transform_from(o) for o in d['batch_tfms']]
     _check_area([*(o for b in blocks for o in getattr(b, 'tfms', ())), *_listify(batch_tfms)])
-    return DataLoaders.for_inference(blocks, int(d['n_inp']), _listify(batch_tfms), max(1, min(int(d['bs'] or 64), 1024)), path, device)
+    return getattr(blocks[0], 'loaders', DataLoaders).for_inference(blocks, int(d['n_inp']), _listify(batch_tfms), max(1, min(int(d['bs'] or 64), 1024)), path, device)
 
 # %% ../../nbs/19_export.ipynb #af539640
 def _known_metrics(names): return [getattr(metrics, o) for o in names if o in metrics.__all__ and not isinstance(getattr(metrics, o), type)]
@@ -218,7 +219,7 @@ def _rebuild(d, sd, device, path, model, item_tfms, batch_tfms):
     except (LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as e: raise ValueError(f"The description is damaged, or from a newer wholegame ({type(e).__name__}: {e}).") from e
     _check_shapes(m, sd, d)
     m.load_state_dict(sd)
-    return Learner(dls, m, loss_func=loss, metrics=_known_metrics(d['metrics']), path=path)
+    return getattr(dls.blocks[0], 'learner', Learner)(dls, m, loss_func=loss, metrics=_known_metrics(d['metrics']), path=path)
 
 # %% ../../nbs/19_export.ipynb #41dac40f
 @explain_args()

@@ -279,6 +279,7 @@ def show_results(self:Learner,
     if hasattr(blocks[-1], 'overlay'): return _side_by_side(blocks, items, preds, n_inp, figsize)
     titles,colors = self._titles(items, preds)
     show_items(blocks, items, n_inp, titles, nrows, ncols, figsize, None if isinstance(titles[0], list) else colors)
+    if hasattr(blocks[0], 'show_rows'): return # a table says in its columns what is what
     words = len(items[0])>n_inp and (blocks[-1].marks if isinstance(titles[0], list) else 'Target above, prediction below')
     _say_which(words, f"{len(items)} items with prediction" + f", {colors.count('red')} of them wrong"*(blocks[-1].vocab is not None))
 
