@@ -2,7 +2,7 @@
 import base64, json, re, shutil
 import pytest
 import pages
-from test_hygiene import contents, differences, forget_modules, make_export
+from test_hygiene import contents, differences, forget_modules, make_export, undefined
 from test_notebooks import blanked, run_notebook, stale, warnings_in, words_of
 
 def md(s): return dict(cell_type='markdown', id='x', metadata={}, source=s)
@@ -273,6 +273,16 @@ def test_a_check_that_accepts_a_wrong_answer(src, what, tmp_path): assert what i
 
 def test_blanked():
     assert list(blanked('a = f(x=2)  # <- you\nb = a==1  # <- you'))==['a = ...\nb = a==1  # <- you', 'a = f(x=2)  # <- you\nb = ...']
+
+# ---- names of modules
+
+@pytest.mark.parametrize('src,names', [('def f(): return plt.gca()', ['plt']), ('class A:\n    def f(self): return [np.ones(o) for o in x]', ['np','x']), ('y = x', ['x']), ('f = lambda: [g(o) for o in (1,2)]', ['g']),
+    ('def f(ax):\n    def g(): return ax, pd\n    return g', ['pd']), ('@patch\ndef f(): pass', ['patch']), ('def f():\n    x = 1\ndef g(): return x', ['x']), ('def f(a:Tensor): pass', ['Tensor'])])
+def test_undefined_names_are_found(src, names): assert undefined(src)==names
+
+@pytest.mark.parametrize('src', ['import matplotlib.pyplot as plt\ndef f(): return plt.gca()', 'def f(): return g()\ndef g(): return len(__file__)', 'def f():\n    global x\n    x = 1\ndef g(): return x',
+    'class A:\n    n = 1\n    m = n', 'def f(x): return lambda y: [x+y+z for z in (1,)]', 'from math import *\npi', 'import a.b\na.b.c', 'class A(dict):\n    def f(self): super().f()', 'try: 1\nexcept Exception as e: print(e)', 'def f(a:"Tensor"): pass'])
+def test_defined_names_are_not(src): assert not undefined(src)
 
 # ---- exporting
 

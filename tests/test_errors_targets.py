@@ -218,6 +218,21 @@ def test_several_points(dots):
     learn.show_results(max_n=2)
     plt.close('all')
 
+shown = """
+from wholegame.vision.all import *
+box = lambda f: [(5, 5, 20, 30), (30, 10, 50, 35)]
+dls = DataBlock((ImageBlock, BBoxBlock, BBoxLblBlock), get_image_files, get_y=[box, lambda f: ['one','two']], n_inp=1, item_tfms=Resize(32)).dataloaders({path!r}, bs=4)
+dls.show_batch(max_n=4)
+axes = plt.gcf().axes
+print([len(ax.patches) for ax in axes], [[t.get_text() for t in ax.texts] for ax in axes])
+"""
+
+def test_boxes_are_shown_with_the_star_import_alone(dots):
+    "In a process of its own, where no page has imported anything"
+    out = subprocess.run([sys.executable, '-c', shown.format(path=str(dots))], capture_output=True, text=True)
+    assert out.returncode==0, out.stderr
+    assert out.stdout.splitlines()[-1]==f"{[2]*4} {[['one','two']]*4}"
+
 def test_points_that_are_none(dots):
     assert 'Points are pairs (x, y)' in message(ValueError, points, dots, lambda f: 3.)
     assert 'Points are numbers of pixels' in message(ValueError, points, dots, lambda f: (float('nan'), 2))

@@ -1,5 +1,5 @@
 """What is committed is what the notebooks make, and each page keeps to the limits in CONTRIBUTING.md."""
-import ast, json, os, re, subprocess, sys
+import ast, builtins, json, os, re, subprocess, symtable, sys
 from pathlib import Path
 import pytest
 from pages import anchors, complaints, dead_links, foreign, module_order, notebooks, prose_complaints, root
@@ -73,6 +73,25 @@ def too_new(file):
 def test_oldest_python_reads_the_library():
     found = [w for f in sorted((root/'lib_package').rglob('*.py')) if (w := too_new(f))]
     assert not found, '\n'.join(found)
+
+def tables(t):
+    "A symbol table and all those inside it"
+    yield t
+    for o in t.get_children(): yield from tables(o)
+
+def undefined(src):
+    "Names that a module uses, in any function, and neither imports nor defines: a NameError that waits. A star import may define any"
+    if 'import *' in src: return []
+    top = symtable.symtable(src, 'module', 'exec')
+    known = {'__file__','__name__','__path__','__all__','__class__',*dir(builtins)} | {s.get_name() for t in tables(top) for s in t.get_symbols()
+        if (t is top or s.is_declared_global()) and (s.is_assigned() or s.is_imported() or s.is_namespace())}
+    return sorted({s.get_name() for t in tables(top) for s in t.get_symbols() if s.is_referenced() and (t is top or s.is_global())} - known)
+
+@pytest.mark.parametrize('file', sorted((root/'lib_package').rglob('*.py')), ids=lambda f: str(f.relative_to(root/'lib_package').with_suffix('')))
+def test_names_are_defined(file):
+    "What a notebook imports in a cell that is not exported, its module doesn't have"
+    found = undefined(file.read_text(encoding='utf-8'))
+    assert not found, f'{file.relative_to(root)} uses {", ".join(found)}, which it neither imports nor defines. Is the import in a cell that is exported?'
 
 def test_files_are_small():
     "Git keeps every version for ever"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from ..core import ItemRand
+from ..core import ItemRand, plt
 from ..data.block import CategoryBlock, check_labels
 from ..losses import MSELossFlat
 from .core import _pipeline
