@@ -18,7 +18,7 @@ from ..data.block import Block, CategoryBlock, MultiCategoryBlock, RegressionBlo
 from ..data.datablock import _block
 from ..data.transforms import Row, rows_of
 from .frames import as_frame, cont_cat_split
-from .procs import _plain, as_numbers, call_proc, find_procs, learn_blocks, missing_columns
+from .procs import _plain, as_numbers, call_proc, find_procs, learn_blocks, missing_columns, refuse_gaps
 
 # %% ../../../nbs/30d_tabular.core.ipynb #5658bbda
 pd = lazy_module('pandas')
@@ -141,6 +141,7 @@ class TabularPandas:
         self.cat_names,self.cont_names = _choose(df, cat_names, cont_names, self.y_names)
         check_columns(df, self.cat_names, self.cont_names, self.y_names)
         if self.cat_names and 'Categorify' not in known: raise ValueError(f"{self.cat_names[0]!r} is categorical, and a network wants numbers: pass procs=[Categorify, FillMissing, Normalize]")
+        if 'FillMissing' not in known: refuse_gaps(df, self.cont_names)
         self.splits = _splits(splits, df)
         self.idxs = np.concatenate([np.asarray(o, dtype=np.int64) for o in self.splits])
         self._encode(known, y_block)

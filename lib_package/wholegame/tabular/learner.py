@@ -48,10 +48,11 @@ class TabularLearner(Learner):
         item:Any, # A dict, a Series, or a frame with one row
     )->tuple: # (answer in words, answer as a tensor, probabilities or numbers)
         "Ask about one row"
+        cats,conts = self.dls.blocks[:2]
+        columns = list(dict.fromkeys([*cats.columns, *conts.columns]))
+        row = cats.row_of(item, columns)
         said,dec,probs = super().predict(item)
-        b = self.dls.blocks[0]
-        row = b.row_of(item)
-        return _about(said, {o:row[o] for o in dict.fromkeys([*b.columns, *self.dls.blocks[1].columns])}, self.dls.y_names),dec,probs
+        return _about(said, {o:row[o] for o in columns}, self.dls.y_names),dec,probs
 
     def predict_batch(self,
         items:Any, # A frame, or a list of dicts

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['pd', 'Categorify', 'Normalize', 'FillStrategy', 'FillMissing', 'find_procs', 'learn_classes', 'TableBlock',
-           'call_proc', 'missing_columns', 'CategoricalBlock', 'is_missing', 'ContinuousBlock', 'as_numbers',
-           'learn_blocks']
+           'call_proc', 'missing_columns', 'CategoricalBlock', 'is_missing', 'ContinuousBlock', 'refuse_gaps',
+           'as_numbers', 'learn_blocks']
 
 # %% ../../../nbs/30c_tabular.procs.ipynb #0c82bdf0
 import math, warnings
@@ -101,13 +101,15 @@ def _name(f): return getattr(getattr(f, 'func', f), '__name__', type(f).__name__
 @patch
 def row_of(self:TableBlock,
     o:object, # A dict, a Series, or a frame with one row
+    columns:list=None, # What it has to have; None takes the columns of this block
 )->dict: # Column -> value
     "One row as a dictionary that has all columns"
-    if not hasattr(o, 'keys'): raise TypeError(f'A row of a table is a dict, a Series or a frame with one row, not {o!r}')
+    if not hasattr(o, 'keys'): raise TypeError(f'One row is wanted, as a dict, a Series or a frame with one row, not a {type(o).__name__}. For several use learn.predict_batch(rows).')
     if hasattr(o, 'columns') and len(o)!=1: raise ValueError(f'One row is wanted, and the frame has {len(o)}. For several use learn.get_preds(dl=learn.dls.test_dl(df)).')
     if self.tfms: o = self.prepare(o if hasattr(o, 'columns') else pd.DataFrame([dict(o)]))
     row = o.iloc[0] if hasattr(o, 'columns') else o
-    if gone := [c for c in self.columns if c not in row]: raise ValueError(missing_columns(gone, self.columns, row.keys()))
+    columns = columns or self.columns
+    if gone := [c for c in columns if c not in row]: raise ValueError(missing_columns(gone, columns, row.keys()))
     return row
 
 @patch
@@ -212,9 +214,20 @@ class ContinuousBlock(TableBlock):
     @property
     def columns(self): return self.names
     def _gap(self, name, n):
-        if self.fills is None: raise ValueError(f"'{name}' has {n} missing value{'s'*(n>1)}: add FillMissing to procs.")
+        if self.fills is None: raise ValueError(_no_fill(name, n))
         if name not in self.known: warnings.warn(f"'{name}' is missing in {n} row{'s'*(n>1)}, and never was in training: {self.fills[name]:g} is taken", stacklevel=5)
         return self.fills[name]
+
+# %% ../../../nbs/30c_tabular.procs.ipynb #f05b1abf
+def _no_fill(name, n): return f"'{name}' has {n} missing value{'s'*(n>1)}: add FillMissing to procs."
+
+def refuse_gaps(
+    df:'pandas.DataFrame', # A table
+    names:list, # Continuous columns
+):
+    "Without `FillMissing` a gap would become a loss of nan, and an accuracy that looks fine"
+    for o in names:
+        if n := int(df[o].isna().sum()): raise ValueError(_no_fill(o, n))
 
 # %% ../../../nbs/30c_tabular.procs.ipynb #d686c49d
 def as_numbers(
@@ -270,7 +283,7 @@ def learn_blocks(
     "What the procs learn from a table"
     nums = {o:as_numbers(df[o], o) for o in cont_names}
     fm,gaps = known.get('FillMissing'),[o for o in cont_names if np.isnan(nums[o]).any()]
-    if gaps and not fm: ContinuousBlock({},{})._gap(gaps[0], int(np.isnan(nums[gaps[0]]).sum()))
+    if not fm: refuse_gaps(df, gaps)
     fills = {o:_fill(fm, pd.Series(nums[o]), o) for o in cont_names} if fm else None
     full = {o:np.where(np.isnan(v), fills[o], v) if fm else v for o,v in nums.items()}
     norm = 'Normalize' in known
@@ -294,5 +307,6 @@ def decode(self:CategoricalBlock,
 def decode(self:ContinuousBlock,
     t:torch.Tensor, # (columns,) as the model sees them
 )->dict: # Column -> number in its own unit
-    "The measures again"
-    return {o:float(v)*self.stds[o]+self.means[o] for o,v in zip(self.names, t.double())}
+    "The measures again, to a millionth of their spread: float32 knows no more"
+    digits = lambda std: 6-math.floor(math.log10(std))
+    return {o:round(v*self.stds[o]+self.means[o], digits(self.stds[o])) for o,v in zip(self.names, t.tolist())}
