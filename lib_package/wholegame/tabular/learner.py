@@ -29,16 +29,21 @@ pd = lazy_module('pandas')
 # %% ../../../nbs/31b_tabular.learner.ipynb #cb164c92
 class _WithRow:
     "Something that was said about a row"
+    @property
+    def row(self): return pd.DataFrame([self.values])
     def show(self):
         "Show the row and what was said"
         from IPython.display import display
         display(self.row)
 
+_kinds = {} # text, number or list -> the same with a row
+
 def _about(said, row, names):
     "`said`, with the row it is about"
     kind = type(said)
-    res = type(kind.__name__, (_WithRow,kind), {})(said)
-    res.row = pd.DataFrame([{**row, ', '.join(names)+', predicted': said}])
+    if kind not in _kinds: _kinds[kind] = type(kind.__name__, (_WithRow,kind), {})
+    res = _kinds[kind](said)
+    res.values = {**row, f"{', '.join(names)}, predicted": said}
     return res
 
 # %% ../../../nbs/31b_tabular.learner.ipynb #5829bf40
