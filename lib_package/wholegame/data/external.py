@@ -45,6 +45,7 @@ class URLs(metaclass=_Names):
     COCO_SAMPLE,COCO_TINY = f'{_coco}/coco_sample.tgz', f'{_sample}/coco_tiny.tgz'
     ADULT_SAMPLE,ML_SAMPLE = f'{_sample}/adult_sample.tgz', f'{_sample}/movie_lens_sample.tgz'
     ML_100k = 'https://files.grouplens.org/datasets/movielens/ml-100k.zip'
+    HOUSE_PRICES = 'house_prices.tgz' # only a name: Kaggle shows these files after a log-in, so they are attached, mirrored or drawn
     IMDB,IMDB_SAMPLE,HUMAN_NUMBERS = f'{_nlp}/imdb.tgz', f'{_sample}/imdb_sample.tgz', f'{_sample}/human_numbers.tgz'
     WIKITEXT,WIKITEXT_TINY = f'{_nlp}/wikitext-103.tgz', f'{_nlp}/wikitext-2.tgz'
 
