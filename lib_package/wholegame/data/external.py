@@ -258,7 +258,8 @@ def _fetch_archive(url, file, show_progress):
     try: return _fetch(url, file, show_progress=show_progress)
     except (OSError, ValueError) as e:
         drawn = ', or WHOLEGAME_OFFLINE=1 to work with drawn stand-ins' if file.name in _samples.samples else ''
-        raise RuntimeError(f"Can't download '{url}' ({_reason(e)}). Put {file.name} in {_tell(file.parent)}, or set WHOLEGAME_MIRROR to a folder or address that has it{drawn}.") from e
+        why = f"Can't download '{url}' ({_reason(e)})." if '://' in str(url) else f"There is no open address for '{url}'."
+        raise RuntimeError(f"{why} Put {file.name} in {_tell(file.parent)}, or set WHOLEGAME_MIRROR to a folder or address that has it{drawn}.") from e
 
 def _draw(name, real):
     "A drawn data set in a folder that no real one ever uses"
