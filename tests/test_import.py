@@ -35,6 +35,11 @@ def test_only_what_is_needed():
 def test_lazy_names_work():
     assert python("from wholegame.vision.all import *\nprint(pd.DataFrame({'a':[1]}).a.sum(), plt.rcParams is not None)").stdout=='1 True\n'
 
+def test_names_of_2018_wait_until_asked():
+    "Only `wholegame.v1` gives a learner its old methods"
+    code = "from wholegame.vision.all import *\nhad = [hasattr(Learner, o) for o in ('TTA','data')]\nimport wholegame.v1\nprint(had, hasattr(Learner, 'TTA'), hasattr(Learner, 'data'))"
+    assert python(code).stdout=='[False, False] True True\n'
+
 late = '''
 import gc, torch, weakref
 class Model: pass

@@ -166,5 +166,5 @@ def test_warning_that_is_not_mentioned():
 def test_figure_without_a_source(): assert figures('In 2.5 of 1,100 `x4` [7](8.md) 9.\n```python\n3\n```\n')=={'2.5','1,100','7','9'}
 
 def test_names_that_do_not_exist():
-    assert dict(known('`DataLoaders` `dls.vocab` `learn.tta()` `from_name_re` `ConvLearner` `learn.TTA()`')) == {'DataLoaders':True, 'dls.vocab':True, 'learn.tta':True,
-        'from_name_re':True, 'ConvLearner':False, 'learn.TTA':False}
+    assert dict(known('`DataLoaders` `dls.vocab` `learn.tta()` `from_name_re` `ConvLearner` `learn.fit_cycles()`')) == {'DataLoaders':True, 'dls.vocab':True, 'learn.tta':True,
+        'from_name_re':True, 'ConvLearner':False, 'learn.fit_cycles':False}
