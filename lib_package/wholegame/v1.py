@@ -284,8 +284,6 @@ def cnn_learner(
 ConvLearner = create_cnn = cnn_learner # its names of October 2018, of November, and of 2019
 
 # %% ../../nbs/29b_v1.ipynb #4e8e9f93
-def _get_data(self): return self.dls
-
 def _set_data(self, dls):
     "Train on other data, normalised as the last were unless they say otherwise"
     norm = [o for o in getattr(self.dls, 'batch_tfms', []) if isinstance(o, Normalize)]
@@ -294,7 +292,12 @@ def _set_data(self, dls):
         dls.batch_tfms = [*dls.batch_tfms, *norm]
     self.dls = dls
 
-Learner.data = property(_get_data, _set_data, doc="2018's word for `dls`")
+@patch(as_prop=True)
+def data(self:Learner)->DataLoaders: # `learn.dls`
+    "2018's word for `dls`"
+    return self.dls
+
+Learner.data = Learner.data.setter(_set_data)
 
 @patch
 def TTA(self:Learner,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 from torch import nn
 import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 import wholegame.vision.places # it brings predicted points back to the picture that was asked about
@@ -119,4 +120,9 @@ def _take_dls(self, dls):
         dls.batch_tfms = [*new, *norm]
     self.__dict__['dls'] = dls
 
-Learner.dls = property(lambda self: self.__dict__['dls'], _take_dls, doc='Data to train on and to validate with')
+@patch(as_prop=True)
+def dls(self:Learner)->DataLoaders: # As they were handed over, or normalised as the model wants
+    "Data to train on and to validate with; those that are set later are normalised as the first were"
+    return self.__dict__['dls']
+
+Learner.dls = Learner.dls.setter(_take_dls)
