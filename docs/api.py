@@ -63,8 +63,16 @@ def annotation(a):
 
 def cell(s): return ' '.join(str(s).split()).replace('|', r'\|')
 
+def is_named_tuple(o): return inspect.isclass(o) and issubclass(o, tuple) and hasattr(o, '_fields')
+
+def fields(cls):
+    "(name, type, default, what it is) of each field of a named tuple"
+    said = dict(re.findall(r'^\s+(\w+)\s*:[^#\n]*#\s*(.*)$', inspect.getsource(cls), re.M))
+    return [(p.name, annotation(p.annotation), '' if p.default is empty else default(p.default), said.get(p.name, '')) for p in inspect.signature(cls).parameters.values()]
+
 def rows(f):
     "(name, type, default, what it is) of each argument, and of what comes back"
+    if is_named_tuple(f): return fields(f)
     dm = docments(f, full=True, returns=True)
     ps = inspect.signature(plain(f)).parameters
     out = []
@@ -102,7 +110,7 @@ def block(kind, full, o, body, anchors=(), options=()):
     "One entry of Sphinx's Python domain"
     home = full.rsplit('.', 2 if kind not in ('class','function','data') else 1)[0]
     local = full[len(home)+1:]
-    sig = '' if kind in ('property','data') else signature(o.__init__ if kind=='class' else o)
+    sig = '' if kind in ('property','data') else signature(o.__init__ if kind=='class' and not is_named_tuple(o) else o)
     directive = {'classmethod':'method','staticmethod':'method'}.get(kind, kind)
     opts = [f':{kind}:'] if kind in ('classmethod','staticmethod') else []
     ids = ''.join(f'<a id="{a}"></a>' for a in anchors)
@@ -137,15 +145,22 @@ def value(o):
     text = repr(sorted(o) if isinstance(o, (set,frozenset)) else o)
     return f'`{text}`' if len(text)<300 and not text.startswith('<') else doc_of(type(o))
 
+def other_name(o, full, kind, module):
+    "A second name of something: what is known of the first, its arguments folded away"
+    args = '' if kind=='class' else table(plain(o), module)
+    first = f'{o.__self__.__name__}.{o.__name__}' if inspect.ismethod(o) and inspect.isclass(o.__self__) else o.__name__
+    body = f'Another name for {link(first)}.' + (f'\n\n<details><summary>Its arguments</summary>\n\n{args}\n\n</details>' if args else '')
+    return block('data' if kind=='class' else kind, full, o, body, [full.rsplit('.', 1)[-1].lower()])
+
 @lru_cache(None)
 def entry(name, module):
     "Markdown of one exported name"
     o,full,kind = find(name, module)
-    if '.' not in name and kind!='data' and o.__name__!=name: return block('data', full, o, f'Another name for {link(o.__name__)}.', [name.lower()])
+    if '.' not in name and kind!='data' and o.__name__!=name: return other_name(o, full, kind, module)
     if kind=='data': return block('data', full, o, value(o), [name.lower()])
     body = doc_of(o)+'\n\n'
     if kind=='class':
-        init = vars(o).get('__init__')
+        init = o if is_named_tuple(o) else vars(o).get('__init__')
         body += table(init, module) if init else ''
         own = inner(o, full, module)
         listed = {re.search(r'<a id="([^"]+)"', b)[1] for b in own}
