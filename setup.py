@@ -18,6 +18,7 @@ setup(
     long_description_content_type='text/markdown',
     python_requires=f">={cfg['min_python']}",
     install_requires=lines('requirements'),
-    extras_require={'widgets': lines('widgets_requirements'), 'dev': lines('dev_requirements'), 'bench': lines('bench_requirements')},
+    extras_require={'widgets': lines('widgets_requirements'), 'rivals': lines('rivals_requirements'),
+        'frames': lines('frames_requirements'), 'dev': lines('dev_requirements'), 'bench': lines('bench_requirements')},
     package_dir={'': 'lib_package'}, packages=find_packages('lib_package'), zip_safe=False,
     entry_points={'nbdev': ['wholegame=wholegame._modidx:d']})

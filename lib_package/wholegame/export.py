@@ -107,8 +107,8 @@ def export(self:Learner,
 
 # %% ../../nbs/19_export.ipynb #359cb2dc
 model_makers = {'vision':('wholegame.vision.models','model_from_desc'), 'unet':('wholegame.vision.unet','unet_from_desc'),
-    'tabular':('wholegame.tabular.model','tabular_from_desc')} # builder -> module and function that takes the description
-_families = [*(f'wholegame.vision.{o}' for o in ('core','masks','points','targets','places','sound','series','strokes','volumes')), 'wholegame.tabular.learner'] # modules that bring blocks and transforms
+    'tabular':('wholegame.tabular.model','tabular_from_desc'), 'collab':('wholegame.collab.model','collab_from_desc')} # builder -> module and function that takes the description
+_families = [*(f'wholegame.vision.{o}' for o in ('core','masks','points','targets','places','sound','series','strokes','volumes')), 'wholegame.tabular.learner', 'wholegame.collab.learner'] # modules that bring blocks and transforms
 
 def _load_families():
     for o in _families: import_module(o)

@@ -108,6 +108,13 @@ def _words(self:Interpretation, idxs):
     return [f'{b.label(b.decode(self.decoded[i]))} / {b.label(b.decode(self.targs[i]))} / {self.losses[i]:.2f}' for i in idxs]
 
 @patch
+def _columns(self:Interpretation, idxs):
+    "What `_words` says, as columns beside rows of a table"
+    b,p = self.dl.dataset.blocks[-1],getattr(self, 'p_actual', None)
+    rows = [{'prediction':b.label(b.decode(self.decoded[i])), 'actual':b.label(b.decode(self.targs[i])), 'loss':f'{self.losses[i]:.2f}'} for i in idxs]
+    return rows if p is None else [{**r, 'probability of actual':f'{p[i]:.2f}'} for r,i in zip(rows, idxs)]
+
+@patch
 def _words(self:ClassificationInterpretation, idxs):
     words = super(ClassificationInterpretation, self)._words(idxs)
     return [f'{w} / {self.p_actual[i]:.2f}' for w,i in zip(words, idxs)]
@@ -125,6 +132,7 @@ def plot_top_losses(self:Interpretation,
     "Draw the items with the most extreme losses: prediction / actual / loss, and for classes the probability of the actual one"
     idxs = self.top_losses(k, largest).idxs.tolist()
     (_,items),ds = items_at(self.dl, idxs),self.dl.dataset
+    if hasattr(ds.blocks[0], 'show_rows'): return ds.blocks[0].show_rows(ds.blocks, items, ds.n_inp, self._columns(idxs)) # rows of a table
     self._draw(ds.blocks, items, idxs, ds.n_inp, nrows, ncols, figsize)
     alt_text(f'{len(idxs)} items with their prediction, label and loss', plt.gcf().axes[0])
     if heatmap: self._lay_heat(idxs, heatmap, plt.gcf())

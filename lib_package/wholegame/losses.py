@@ -34,6 +34,9 @@ def _per_item(f, pred, targs):
         each = torch.stack([f(pred[i:i+1], *(o[i:i+1] for o in targs)) for i in range(n)])
     return each.reshape(n,-1).mean(1)
 
+def _misfit(loss, pred, targ, hint):
+    raise ValueError(f'{type(loss).__name__} got predictions {tuple(pred.shape)} and targets {tuple(targ.shape)}: {hint}')
+
 # %% ../../nbs/11_losses.ipynb #1e60c27c
 def _f32(o): return o.float() if isinstance(o, torch.Tensor) and o.dtype in (torch.float16, torch.bfloat16) else o
 
@@ -43,11 +46,14 @@ class _Loss(nn.Module):
     def decodes(self, probs): return probs
     def per_item(self, pred, *targs): return _per_item(self, pred, targs)
 
-def _misfit(loss, pred, targ, hint):
-    raise ValueError(f'{type(loss).__name__} got predictions {tuple(pred.shape)} and targets {tuple(targ.shape)}: {hint}')
+class _ScoreLoss(_Loss):
+    "A loss of scores, which are divided by `temperature` when they are read"
+    temperature = 1.
+    def _read(self, preds): return _f32(preds) if self.temperature==1 else _f32(preds)/self.temperature
+    def per_item(self, pred, *targs): return _per_item(self, self._read(pred), targs)
 
 # %% ../../nbs/11_losses.ipynb #3df7378f
-class CrossEntropyLossFlat(_Loss):
+class CrossEntropyLossFlat(_ScoreLoss):
     "Cross-entropy of scores and class numbers, in float32"
     def __init__(self,
         axis:int=1, # Where the classes are: 1 for pictures and masks, -1 for text
@@ -67,7 +73,7 @@ class CrossEntropyLossFlat(_Loss):
             self._check_range(t, p.shape[1])
             raise
         return loss.view(pred.select(self.axis, 0).shape) if self.reduction=='none' else loss
-    def activation(self, preds): return _f32(preds).softmax(self.axis)
+    def activation(self, preds): return self._read(preds).softmax(self.axis)
     def decodes(self, probs): return probs.argmax(self.axis)
     def extra_repr(self): return f'axis={self.axis}' + (f', label_smoothing={self.label_smoothing}' if self.label_smoothing else '')
 
@@ -115,7 +121,7 @@ def _as_pred(loss, pred, targ, hint):
     return targ.to(_f32(pred).dtype).reshape(pred.shape)
 
 # %% ../../nbs/11_losses.ipynb #2cc362a1
-class BCEWithLogitsLossFlat(_Loss):
+class BCEWithLogitsLossFlat(_ScoreLoss):
     "Binary cross-entropy of scores and labels of 0 or 1, in float32"
     def __init__(self,
         thresh:float|list=0.5, # A probability above it is a yes; or one number for each label
@@ -132,7 +138,7 @@ class BCEWithLogitsLossFlat(_Loss):
         targ = _as_pred(self, pred, targ, 'it needs a 0 or 1 for each output. For one class per item use CrossEntropyLossFlat.')
         w,pw = (self._per_label(k, pred) for k in ('weight', 'pos_weight'))
         return F.binary_cross_entropy_with_logits(_f32(pred), targ, w, pos_weight=pw, reduction=self.reduction)
-    def activation(self, preds): return _f32(preds).sigmoid()
+    def activation(self, preds): return self._read(preds).sigmoid()
     def decodes(self, probs):
         t = check_thresh(self.thresh, probs.shape[1] if probs.ndim>1 else None).to(probs.device)
         return probs>(t.view(-1, *[1]*(probs.ndim-2)) if t.ndim else t)
@@ -185,7 +191,11 @@ class _AsLoss(_Loss):
     def forward(self, pred, *targs): return self.f(_f32(pred), *targs)
     def activation(self, preds): return getattr(self.f, 'activation', self.reader.activation)(preds)
     def decodes(self, probs): return getattr(self.f, 'decodes', self.reader.decodes)(probs)
-    def per_item(self, pred, *targs): return _per_item(self.f, _f32(pred), targs)
+    def per_item(self, pred, *targs): return _per_item(self.f, _f32(pred) if self.temperature is None else self.reader._read(pred), targs)
+    @property
+    def temperature(self): return self.reader.temperature if isinstance(self.reader, _ScoreLoss) and not hasattr(self.f, 'activation') else None
+    @temperature.setter
+    def temperature(self, t): self.reader.temperature = t
 
 def as_loss(
     f:Callable, # A loss: `f(pred, targ)`, a function, a module, or a class of them

@@ -93,7 +93,8 @@ def _as_table(blocks, items, n_inp, titles):
     ys,b = blocks[0].y_names or ['target'],blocks[-1]
     rows = [{**{k:v for k,v in o[0].items() if not blocks[0]._gap(k)}, **o[1]} for o in items]
     for r,t,o in zip(rows, titles or [None]*len(items), items):
-        if titles: r |= dict(zip([', '.join(ys), f"{', '.join(ys)}, predicted"] if '\n' in t else [f"{', '.join(ys)}, predicted"], t.split('\n')))
+        if isinstance(t, dict): r |= t
+        elif titles: r |= dict(zip([', '.join(ys), f"{', '.join(ys)}, predicted"] if '\n' in t else [f"{', '.join(ys)}, predicted"], t.split('\n')))
         elif len(o)>n_inp: r[', '.join(ys)] = b.label(o[n_inp])
     df = pd.DataFrame(rows)
     for c in blocks[1].names: df[c] = df[c].map('{:.6g}'.format)
@@ -104,7 +105,7 @@ def show_rows(self:CategoricalBlock,
     blocks:list, # One per element
     items:list, # Tuples of decoded elements
     n_inp:int=2, # How many elements are inputs
-    titles:list=None, # Target and prediction of each, a line each
+    titles:list=None, # Target and prediction of each, a line each; or a dict of more columns
 ):
     "Show rows as a table, as a person knows them: a gap shows what was filled in"
     from IPython.display import display
