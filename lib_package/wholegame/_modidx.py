@@ -1276,6 +1276,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'wholegame.export._rebuild': ('export.html#_rebuild', 'wholegame/export.py'),
                                   'wholegame.export._sane': ('export.html#_sane', 'wholegame/export.py'),
                                   'wholegame.export._shapes': ('export.html#_shapes', 'wholegame/export.py'),
+                                  'wholegame.export._tempered': ('export.html#_tempered', 'wholegame/export.py'),
                                   'wholegame.export._tfms': ('export.html#_tfms', 'wholegame/export.py'),
                                   'wholegame.export._version': ('export.html#_version', 'wholegame/export.py'),
                                   'wholegame.export._warn_code': ('export.html#_warn_code', 'wholegame/export.py'),

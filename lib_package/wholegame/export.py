@@ -16,7 +16,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
-from . import losses, metrics
+from . import counts, losses, metrics
 from .core import default_device, say
 from .data.block import Block, block_from
 from .data.loaders import DataLoaders
@@ -42,24 +42,33 @@ def _is_code(o):
 def _describe_tfm(o): return {'kind':'function', 'name':_name(getattr(o, 'f', o))} if _is_code(o) else o.describe()
 
 # %% ../../nbs/19_export.ipynb #4d4d5b8d
-_known_losses = {o.__name__:o for o in (*(getattr(losses, k) for k in losses.__all__ if k!='as_loss'), nn.CrossEntropyLoss, nn.NLLLoss, nn.BCEWithLogitsLoss,
+_known_losses = {o.__name__:o for o in (*(getattr(losses, k) for k in losses.__all__ if k!='as_loss'), counts.PoissonLossFlat, nn.CrossEntropyLoss, nn.NLLLoss, nn.BCEWithLogitsLoss,
     nn.BCELoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, F.cross_entropy, F.nll_loss, F.mse_loss, F.l1_loss, F.smooth_l1_loss,
     F.binary_cross_entropy, F.binary_cross_entropy_with_logits)}
 
 def _describe_loss(f):
-    "Name of a loss that the libraries have, and what reading its outputs needs; None for others"
-    kind = _name(f)
-    if _known_losses.get(kind) not in (f, type(f)): return None
-    args = {k:getattr(f, k, None) for k in ('axis','thresh')}
-    return {'kind':kind, **{k:v.tolist() if hasattr(v, 'tolist') else v for k,v in args.items() if v is not None}}
+    "Name of a loss that the libraries have, and what reading its outputs needs; of others the temperature alone"
+    own,t = f.f if isinstance(f, losses._AsLoss) else f,getattr(f, 'temperature', None)
+    known = _known_losses.get(_name(own)) in (own, type(own))
+    args = {**{k:getattr(own, k, None) for k in ('axis','thresh') if known}, 'temperature':None if t==1 else t}
+    args = {k:v.tolist() if hasattr(v, 'tolist') else v for k,v in args.items() if v is not None}
+    return {'kind':_name(own) if known else None, **args} if known or args else None
 
 def _make_loss(d, blocks):
     "The loss that `d` names, else that of the target's block; a learner that only predicts needs it to read its outputs"
-    f = _known_losses.get((d or {}).get('kind'))
-    if f is None: return blocks[-1].loss_func() or losses.MSELossFlat()
+    d = d or {}
+    f = _known_losses.get(d.get('kind')) or blocks[-1].loss_func() or losses.MSELossFlat()
     f = f() if isinstance(f, type) else f
     for k,kinds in (('axis',int),('thresh',(int,float,list))):
         if hasattr(f, k) and isinstance(d.get(k), kinds) and d[k] is not True: setattr(f, k, d[k])
+    return _tempered(f, d.get('temperature'))
+
+# %% ../../nbs/19_export.ipynb #165232e9
+def _tempered(f, t):
+    "`f`, reading scores with temperature `t` if that can be one"
+    if type(t) not in (int,float) or not 1e-4<t<1e4: return f
+    f = losses.as_loss(f)
+    if getattr(f, 'temperature', None) is not None: f.temperature = t
     return f
 
 # %% ../../nbs/19_export.ipynb #2f8337b4
@@ -201,7 +210,7 @@ def _loaders(d, item_tfms, batch_tfms, device, path):
     return getattr(blocks[0], 'loaders', DataLoaders).for_inference(blocks, int(d['n_inp']), _listify(batch_tfms), max(1, min(int(d['bs'] or 64), 1024)), path, device)
 
 # %% ../../nbs/19_export.ipynb #af539640
-def _known_metrics(names): return [getattr(metrics, o) for o in names if o in metrics.__all__ and not isinstance(getattr(metrics, o), type)]
+def _known_metrics(names): return [getattr(m, o) for o in names for m in (metrics,counts) if o in m.__all__ and not isinstance(getattr(m, o), type)]
 
 # %% ../../nbs/19_export.ipynb #18660279
 def _check_desc(d):

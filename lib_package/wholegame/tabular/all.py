@@ -21,7 +21,12 @@ __all__ = ['F', 'L', 'Path', 'first', 'nn', 'np', 'partial', 'pd', 'plt', 'torch
            'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner', 'Rescale', 'SigmoidRange',
            'Categorify', 'FillMissing', 'FillStrategy', 'Normalize', 'TabularPandas', 'TabDataLoader',
            'TabularDataLoaders', 'TabularModel', 'emb_sz_rule', 'get_emb_sz', 'TabularLearner', 'tabular_config',
-           'tabular_learner']
+           'tabular_learner', 'as_frame', 'cont_cat_split', 'df_shrink', 'df_shrink_dtypes', 'read_table',
+           'add_cyclic_datepart', 'add_datepart', 'add_elapsed_times', 'make_date', 'boosting', 'compare',
+           'random_forest', 'partial_dependence', 'permutation_importance', 'plot_importance',
+           'plot_partial_dependence', 'embed_features', 'embeddings', 'nearest_values', 'plot_embeddings',
+           'TimeSplitter', 'time_folds', 'CountBlock', 'PoissonLossFlat', 'poisson_deviance', 'brier', 'ece',
+           'ece_luck', 'fit_temperature', 'reliability']
 
 # %% ../../../nbs/32_tabular.all.ipynb #e6e08cff
 from ..imports import quick_imports
@@ -72,6 +77,14 @@ from .core import TabularPandas
 from .data import TabDataLoader, TabularDataLoaders
 from .model import TabularModel, emb_sz_rule, get_emb_sz
 from .learner import TabularLearner, tabular_config, tabular_learner
+from .frames import as_frame, cont_cat_split, df_shrink, df_shrink_dtypes, read_table
+from .dates import add_cyclic_datepart, add_datepart, add_elapsed_times, make_date
+from .rivals import boosting, compare, random_forest
+from .importance import partial_dependence, permutation_importance, plot_importance, plot_partial_dependence
+from .embeddings import embed_features, embeddings, nearest_values, plot_embeddings
+from ..data.splits import TimeSplitter, time_folds
+from ..counts import CountBlock, PoissonLossFlat, poisson_deviance
+from ..calibration import brier, ece, ece_luck, fit_temperature, reliability
 
 # %% ../../../nbs/32_tabular.all.ipynb #bc70e958
 _all_ = ['F', 'L', 'Path', 'first', 'nn', 'np', 'partial', 'pd', 'plt', 'torch']
@@ -94,7 +107,10 @@ _all_ = ['Callback', 'CancelBackwardException', 'CancelBatchException', 'CancelE
 
 # %% ../../../nbs/32_tabular.all.ipynb #f5c4f5cd
 _all_ = ['Categorify', 'FillMissing', 'FillStrategy', 'Normalize', 'TabularPandas', 'TabDataLoader', 'TabularDataLoaders', 'TabularModel',
-    'emb_sz_rule', 'get_emb_sz', 'TabularLearner', 'tabular_config', 'tabular_learner']
+    'emb_sz_rule', 'get_emb_sz', 'TabularLearner', 'tabular_config', 'tabular_learner', 'as_frame', 'cont_cat_split', 'df_shrink', 'df_shrink_dtypes',
+    'read_table', 'add_cyclic_datepart', 'add_datepart', 'add_elapsed_times', 'make_date', 'boosting', 'compare', 'random_forest', 'partial_dependence',
+    'permutation_importance', 'plot_importance', 'plot_partial_dependence', 'embed_features', 'embeddings', 'nearest_values', 'plot_embeddings',
+    'TimeSplitter', 'time_folds', 'CountBlock', 'PoissonLossFlat', 'poisson_deviance', 'brier', 'ece', 'ece_luck', 'fit_temperature', 'reliability']
 
 # %% ../../../nbs/32_tabular.all.ipynb #56108dbd
 from ..manual import link_help

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['pd', 'plt', 'permutation_importance', 'plot_importance', 'partial_dependence', 'plot_partial_dependence']
 
-# %% ../../../nbs/31d_tabular.importance.ipynb #db04a148
+# %% ../../../nbs/31d_tabular.importance.ipynb #3c77b66f
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +17,10 @@ from ..metrics import as_metric
 from ..show import alt_text
 from .rivals import _source, answers, as_scores, encoded, task_of
 
-# %% ../../../nbs/31d_tabular.importance.ipynb #25a5c934
+# %% ../../../nbs/31d_tabular.importance.ipynb #b644a604
 pd,plt = lazy_module('pandas'),lazy_module('matplotlib.pyplot')
 
-# %% ../../../nbs/31d_tabular.importance.ipynb #bd5e99aa
+# %% ../../../nbs/31d_tabular.importance.ipynb #c6c3afda
 def _columns(model):
     "Column of the table -> (positions among categorical inputs, positions among continuous ones)"
     cats,conts = _source(model).blocks[:2]
@@ -47,7 +47,7 @@ def _moved(cats, conts, where, i):
         if cols: t[:,cols] = t[i][:,cols]
     return cats,conts
 
-# %% ../../../nbs/31d_tabular.importance.ipynb #294f4a8e
+# %% ../../../nbs/31d_tabular.importance.ipynb #4ced43b8
 def permutation_importance(
     model:Any, # A learner or a `Rival`
     metric:Callable|None=None, # Of predictions and targets; None is the loss
@@ -65,7 +65,7 @@ def permutation_importance(
         rows[c] = {'importance':float(np.mean(lost)), 'spread':float(np.std(lost))}
     return pd.DataFrame(rows).T.sort_values('importance', ascending=False)
 
-# %% ../../../nbs/31d_tabular.importance.ipynb #e2ab25e1
+# %% ../../../nbs/31d_tabular.importance.ipynb #4fefaf28
 def plot_importance(
     *models:Any, # Learners and rivals, or tables from `permutation_importance`
     names:list|None=None, # To call them; None takes those of the rivals
@@ -88,7 +88,7 @@ def plot_importance(
 
 def _name(o): return getattr(o, 'name', 'network')
 
-# %% ../../../nbs/31d_tabular.importance.ipynb #52e79f11
+# %% ../../../nbs/31d_tabular.importance.ipynb #21f30c5b
 def _grid(model, column, n_grid):
     "(where it is, values in own units, values as the model sees them)"
     cats,conts = _source(model).blocks[:2]
@@ -123,7 +123,7 @@ def _output(model, output):
     if isinstance(output, str) and (vocab is None or output not in vocab): raise ValueError(f"No output {output!r}.{did_you_mean(output, vocab or [])} The outputs are {', '.join(map(str, vocab or ['numbers']))}")
     return vocab.index(output) if isinstance(output, str) else -1 if output is None else output
 
-# %% ../../../nbs/31d_tabular.importance.ipynb #ccbb81ff
+# %% ../../../nbs/31d_tabular.importance.ipynb #cbeabc51
 def plot_partial_dependence(
     *models:Any, # Learners and rivals
     column:str, # One of their columns

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import wholegame.export, wholegame.inference, wholegame.interpret, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 from ..core import lazy_module
+from ..counts import CountBlock
 from ..data.block import RegressionBlock
 from ..data.loaders import DataLoaders
 from ..data.transforms import rows_of
@@ -104,9 +105,10 @@ def _check_dls(dls):
     if not isinstance(dls, TabularDataLoaders): raise TypeError(f'tabular_learner(dls) wants TabularDataLoaders, made by TabularDataLoaders.from_df or TabularPandas(...).dataloaders(), not a {type(dls).__name__}')
 
 def _unit(dls):
-    "Means and spreads of numbers to predict; None for other targets"
-    if type(dls.blocks[-1]) is not RegressionBlock: return None
+    "Means and spreads of numbers to predict, for counts the logarithm of their mean; None for other targets"
+    if type(dls.blocks[-1]) not in (RegressionBlock,CountBlock): return None
     y = dls.train_ds.targets[2].reshape(dls.train.n, -1).double()
+    if type(dls.blocks[-1]) is CountBlock: return y.mean(0).log().float().cpu(), torch.ones(y.shape[1])
     return y.mean(0).float().cpu(), y.std(0, correction=0).float().cpu()
 
 def tabular_config(
