@@ -107,15 +107,17 @@ def test_figures_have_a_source():
 
 def known(text):
     "Names in backticks that the package should have: [(as written, found?)]"
-    import wholegame.vision.all as v
+    import wholegame.all as v
+    from wholegame.collab.model import EmbeddingDotBias
     from wholegame.recorder import Recorder
+    parts = {'recorder':Recorder, 'model':EmbeddingDotBias} # of a learner, which has them when it is made
     for t in re.findall(r'`([^`]+)`', text):
         t = re.sub(r'\(.*', '', t)
         if '=' in t or not re.fullmatch(r'[\w.]+', t): continue
         head,*rest = t.split('.')
         o = {'dls':v.DataLoaders, 'data':v.DataLoaders, 'learn':v.Learner, 'recorder':Recorder}.get(head) or getattr(v, head, None)
         if head.startswith(('from_','plot_')) or head in ('unfreeze','fine_tune','fit_one_cycle'): rest,o = [head],v.ImageDataLoaders if head.startswith('from_') else Recorder if head.startswith('plot_') else v.Learner
-        for k in rest: o = Recorder if k=='recorder' else getattr(o, k, None)
+        for k in rest: o = parts.get(k) or getattr(o, k, None)
         yield t, o is not None
 
 def rows(s): return [[c.strip() for c in l.strip('|').split('|')] for l in s.splitlines() if l.startswith('| `')]
@@ -166,5 +168,5 @@ def test_warning_that_is_not_mentioned():
 def test_figure_without_a_source(): assert figures('In 2.5 of 1,100 `x4` [7](8.md) 9.\n```python\n3\n```\n')=={'2.5','1,100','7','9'}
 
 def test_names_that_do_not_exist():
-    assert dict(known('`DataLoaders` `dls.vocab` `learn.tta()` `from_name_re` `ConvLearner` `learn.fit_cycles()`')) == {'DataLoaders':True, 'dls.vocab':True, 'learn.tta':True,
-        'from_name_re':True, 'ConvLearner':False, 'learn.fit_cycles':False}
+    assert dict(known('`DataLoaders` `dls.vocab` `learn.tta()` `from_name_re` `ConvLearner` `learn.fit_cycles()` `learn.model.bias(x)` `learn.model.biases`')) == {'DataLoaders':True, 'dls.vocab':True, 'learn.tta':True,
+        'from_name_re':True, 'ConvLearner':False, 'learn.fit_cycles':False, 'learn.model.bias':True, 'learn.model.biases':False}
