@@ -40,6 +40,7 @@ def _principal(w):
     at[:,:min(2, len(s))] = (u*s)[:,:2]
     return at,(s**2/max((s**2).sum(), 1e-12))[:2]
 
+# %% ../../../nbs/31e_tabular.embeddings.ipynb #0aedccc4
 def plot_embeddings(
     learn:Learner, # From `tabular_learner`
     col:str, # A categorical column
@@ -57,6 +58,7 @@ def plot_embeddings(
     alt_text(f'{len(vecs)} values of {col} as points; names are beside them', ax)
     return ax
 
+# %% ../../../nbs/31e_tabular.embeddings.ipynb #e1485dba
 def _write_names(ax, at, names, which):
     "Write names where there is room, the most frequent first"
     ax.figure.canvas.draw()

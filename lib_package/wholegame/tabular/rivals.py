@@ -265,6 +265,7 @@ def _numbered(answers):
         res[r.name if not n else f'{r.name} #{n+1}'] = p
     return res
 
+# %% ../../../nbs/31c_tabular.rivals.ipynb #cf091576
 def _measure(ms, scores, y, level):
     def value(m, i):
         m.reset()
