@@ -1550,6 +1550,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'wholegame.learner._len': ('learner.html#_len', 'wholegame/learner.py'),
                                    'wholegame.learner._listify': ('learner.html#_listify', 'wholegame/learner.py'),
                                    'wholegame.learner._sizes': ('learner.html#_sizes', 'wholegame/learner.py'),
+                                   'wholegame.learner._skips': ('learner.html#_skips', 'wholegame/learner.py'),
                                    'wholegame.learner._whole': ('learner.html#_whole', 'wholegame/learner.py'),
                                    'wholegame.learner.explain_args': ('learner.html#explain_args', 'wholegame/learner.py'),
                                    'wholegame.learner.trainable_params': ('learner.html#trainable_params', 'wholegame/learner.py')},

@@ -196,9 +196,14 @@ def __repr__(self:Learner):
     return f'Learner: {type(self.model).__name__} with {n:,} weights, {type(self.loss_func).__name__}, on {self.device}' + (f' in {str(mixed)[6:]}' if mixed else '')
 
 # %% ../../nbs/13c_learner.ipynb #7ec527e4
+def _skips(model):
+    "Has it 1x1 convolutions that skip pixels of a few channels? PyTorch 2.14 corrupts memory there on a CPU, if channels lie last"
+    return any(isinstance(m, nn.Conv2d) and m.kernel_size==(1,1) and max(m.stride)>1 and m.in_channels<16 for m in model.modules())
+
 @patch
 def _place(self:Learner, channels_last=None):
-    self.channels_last = channels_last if channels_last is not None else has_conv(self.model) and self.device.type in ('cpu','cuda')
+    self._plain = self.device.type=='cpu' and _skips(self.model)
+    self.channels_last = not self._plain and (channels_last if channels_last is not None else has_conv(self.model) and self.device.type in ('cpu','cuda'))
     if self.device.type=='cpu' and self.channels_last and defaults.keep_memory: keep_freed_memory()
     self.model.to(self.device, **(dict(memory_format=torch.channels_last) if self.channels_last else {}))
     if isinstance(self.loss_func, nn.Module): self.loss_func.to(self.device)
@@ -271,6 +276,7 @@ def take(self:Learner,
     n = self._n_inp or max(len(b)-1, 1)
     b = tuple([to_device(o, self.device) for o in b])
     self.xb,self.yb = b[:n],b[n:]
+    if self._plain: self.xb = tuple(o.contiguous() if getattr(o, 'ndim', 0)==4 else o for o in self.xb)
     if self.channels_last: self.xb = tuple(o.contiguous(memory_format=torch.channels_last) if getattr(o, 'ndim', 0)==4 else o for o in self.xb)
 
 # %% ../../nbs/13c_learner.ipynb #4e310cca
