@@ -40,14 +40,6 @@ def test_frame_stays(df, fit):
     r.predict(df.iloc[0])
     pd.testing.assert_frame_equal(df, before)
 
-@both
-def test_class_that_no_training_row_has(df, fit):
-    df.loc[:9,'cycles'] = 'sometimes'
-    r = fit(build(df, valid_idx=list(range(30))), n_estimators=5)
-    p,_ = r.get_preds()
-    assert p.shape==(30,len(r.vocab)) and torch.allclose(p.sum(1), torch.ones(30), atol=1e-5)
-
-@both
 def test_unknown_and_missing_values(df, fit):
     r = fit(build(df), n_estimators=5)
     with pytest.warns(UserWarning, match='not seen in training'): said,_,probs = r.predict({'town':'Zz', 'km':3, 'age':None})
