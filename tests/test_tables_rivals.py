@@ -40,6 +40,7 @@ def test_frame_stays(df, fit):
     r.predict(df.iloc[0])
     pd.testing.assert_frame_equal(df, before)
 
+@both
 def test_unknown_and_missing_values(df, fit):
     r = fit(build(df), n_estimators=5)
     with pytest.warns(UserWarning, match='not seen in training'): said,_,probs = r.predict({'town':'Zz', 'km':3, 'age':None})
