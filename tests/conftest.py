@@ -8,9 +8,8 @@ home = Path(tempfile.mkdtemp(prefix='wholegame-tests-'))
 os.environ.update(WHOLEGAME_OFFLINE='1', WHOLEGAME_HOME=str(home/'wholegame'), TORCH_HOME=str(home/'torch'), HF_HOME=str(home/'hf'),
     JUPYTER_PREFER_ENV_PATH='1', MPLBACKEND='agg')
 os.environ.pop('WHOLEGAME_MIRROR', None)
-# Side by side, each gets its share of the cores
-n_workers = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))
-if n_workers>1: os.environ['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1)//n_workers))
+# Side by side, each gets one core: with more they wait for each other, and in a container the machine tells of cores that are not ours
+if int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1))>1: os.environ['OMP_NUM_THREADS'] = '1'
 started = time.time()
 
 sys.path.insert(0, str(Path(__file__).parent))

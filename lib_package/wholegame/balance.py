@@ -85,3 +85,9 @@ class CombinedLoss(_Loss):
     def per_item(self, pred, *targs): return sum(w*f.per_item(pred, *targs) for w,f in zip(self.weights, self.losses))
     def activation(self, preds): return self.losses[0].activation(preds)
     def decodes(self, probs): return self.losses[0].decodes(probs)
+    @property
+    def reader(self): return self.losses[0]
+    @property
+    def temperature(self): return getattr(self.reader, 'temperature', None)
+    @temperature.setter
+    def temperature(self, t): self.reader.temperature = t

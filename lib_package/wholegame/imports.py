@@ -6,7 +6,7 @@
 __all__ = ['quick_imports']
 
 # %% ../../nbs/00a_imports.ipynb #744e3b27
-import atexit, gc, sys
+import gc, sys
 from contextlib import contextmanager
 
 # %% ../../nbs/00a_imports.ipynb #e02a6c6f
@@ -18,7 +18,5 @@ def quick_imports():
     gc.disable()
     try: yield
     finally:
-        if was and first and not gc.get_freeze_count():
-            gc.freeze()
-            atexit.register(gc.unfreeze)
+        if was and first and not gc.get_freeze_count(): gc.freeze()
         if was: gc.enable()

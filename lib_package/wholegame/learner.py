@@ -23,7 +23,7 @@ from .events import (Callback, CallbackList, CancelBackwardException, CancelBatc
 from .metrics import as_metric
 from .optimizer import Adam, get_hypers, make_opt, param_groups, restore_hypers
 from .optimizer import set_hypers as _set_hypers
-from .precision import LossScaler, has_conv, keep_freed_memory, pick_dtype, to_device, to_float
+from .precision import LossScaler, keep_freed_memory, pick_dtype, pick_layout, skips_pixels, to_device, to_float
 from .norms import WarmNorm
 from .recorder import ProgressCallback, Recorder, find_bs
 from .resume import (CheckpointCallback, begin_next, explain_memory, explain_norm, find_interrupted, forget_interrupted, on_error, on_interrupt, restore, rng_state,
@@ -196,14 +196,10 @@ def __repr__(self:Learner):
     return f'Learner: {type(self.model).__name__} with {n:,} weights, {type(self.loss_func).__name__}, on {self.device}' + (f' in {str(mixed)[6:]}' if mixed else '')
 
 # %% ../../nbs/13c_learner.ipynb #7ec527e4
-def _skips(model):
-    "Has it 1x1 convolutions that skip pixels of a few channels? PyTorch 2.14 corrupts memory there on a CPU, if channels lie last"
-    return any(isinstance(m, nn.Conv2d) and m.kernel_size==(1,1) and max(m.stride)>1 and m.in_channels<16 for m in model.modules())
-
 @patch
 def _place(self:Learner, channels_last=None):
-    self._plain = self.device.type=='cpu' and _skips(self.model)
-    self.channels_last = not self._plain and (channels_last if channels_last is not None else has_conv(self.model) and self.device.type in ('cpu','cuda'))
+    self._plain = self.device.type=='cpu' and skips_pixels(self.model)
+    self.channels_last = pick_layout(channels_last, self.model, self.device)
     if self.device.type=='cpu' and self.channels_last and defaults.keep_memory: keep_freed_memory()
     self.model.to(self.device, **(dict(memory_format=torch.channels_last) if self.channels_last else {}))
     if isinstance(self.loss_func, nn.Module): self.loss_func.to(self.device)

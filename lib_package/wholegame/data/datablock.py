@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
+from fastcore.meta import delegates
 from ..core import check_kwargs
 from .block import Block
 from .dataset import Dataset
@@ -58,6 +59,16 @@ class DataBlock:
         return 'DataBlock\n' + '\n'.join(f'  {k}: {v}' for k,v in rows if v and v!='None')
 
 def _name(f): return getattr(f, '__name__', None) or repr(f)
+
+# %% ../../../nbs/05c_data.datablock.ipynb #e35592a5
+@patch
+@delegates(DataBlock)
+def new(self:DataBlock,
+    **kwargs # Answers that differ, such as `item_tfms=Resize(128)`
+)->DataBlock: # A copy
+    "The same description with some other answers"
+    same = {k:getattr(self, k) for k in _names if k!='n_inp' or 'blocks' not in kwargs}
+    return type(self)(**{**same, **kwargs})
 
 # %% ../../../nbs/05c_data.datablock.ipynb #860ae459
 @patch

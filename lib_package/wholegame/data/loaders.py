@@ -381,7 +381,8 @@ def dataloaders(self:DataBlock,
     **kwargs, # Only to catch typing mistakes
 )->DataLoaders: # Training and validation
     "Find, split, label and check the items of `source`, and batch them"
-    check_kwargs('dataloaders', kwargs, inspect.signature(DataBlock.dataloaders).parameters.keys() | {'item_tfms','batch_tfms'})
+    for k in {'item_tfms','batch_tfms'} & kwargs.keys(): raise TypeError(f'dataloaders() takes no {k}: give them to the block with DataBlock(..., {k}=...), or to a copy of it with block.new({k}=...)')
+    check_kwargs('dataloaders', kwargs, inspect.signature(DataBlock.dataloaders).parameters)
     if verbose: print(self.summary(source))
     ds = self.datasets(source)
     check_sizes(ds.train)

@@ -56,7 +56,7 @@ def guess_target(
     if not _is_number(cols[0]): return CategoryBlock()
     vals = cols[0].dropna().unique()
     if len(vals)>2 or (vals%1!=0).any(): return RegressionBlock(1)
-    say(f"'{y_names[0]}' has {len(vals)} different whole numbers: taken for classes. If it is a number to predict, pass y_block=RegressionBlock().")
+    say(f"'{y_names[0]}' has {len(vals)} different whole numbers: taken for classes. If it is a number to predict, pass y_block=RegressionBlock(), and for how many of something CountBlock().")
     return CategoryBlock()
 
 # %% ../../../nbs/30d_tabular.core.ipynb #a7a6b83f

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from fastcore.meta import delegates
 
 from ..core import did_you_mean, lazy_module
 from ..metrics import as_metric
@@ -66,12 +67,13 @@ def permutation_importance(
     return pd.DataFrame(rows).T.sort_values('importance', ascending=False)
 
 # %% ../../../nbs/31d_tabular.importance.ipynb #4fefaf28
+@delegates(permutation_importance)
 def plot_importance(
     *models:Any, # Learners and rivals, or tables from `permutation_importance`
     names:list|None=None, # To call them; None takes those of the rivals
     max_n:int=15, # Columns at most, those that matter most to the first model
     figsize:tuple|None=None, # Inches
-    **kwargs # For `permutation_importance`: metric, n_repeats, higher_is_better, seed
+    **kwargs # As for `permutation_importance`
 )->'plt.Axes': # Where it is drawn
     "Draw what each model loses with each column, with the spread of the shuffles"
     tabs = [o if hasattr(o, 'columns') else permutation_importance(o, **kwargs) for o in models]
@@ -124,6 +126,7 @@ def _output(model, output):
     return vocab.index(output) if isinstance(output, str) else -1 if output is None else output
 
 # %% ../../../nbs/31d_tabular.importance.ipynb #cbeabc51
+@delegates(partial_dependence)
 def plot_partial_dependence(
     *models:Any, # Learners and rivals
     column:str, # One of their columns
@@ -131,7 +134,7 @@ def plot_partial_dependence(
     names:list|None=None, # To call the models
     n_lines:int=30, # Thin lines, for single rows of the first model
     figsize:tuple=(5,3.6), # Inches
-    **kwargs # For `partial_dependence`: n_grid, n_rows, seed
+    **kwargs # As for `partial_dependence`
 )->'plt.Axes': # Where the curves are
     "Draw how the answers of several models move with a column, and below how often its values are"
     fig,(ax,low) = plt.subplots(2, 1, figsize=figsize, dpi=80, sharex=True, layout='constrained', height_ratios=[4,1])

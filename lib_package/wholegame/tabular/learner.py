@@ -94,8 +94,8 @@ def tabular_learner(
 )->TabularLearner: # Nothing in it is frozen
     "A learner for a table"
     _check_dls(dls)
-    kw = dict(emb_szs=get_emb_sz(dls.classes, emb_szs), n_cont=len(dls.cont_names), out_sz=n_out or dls.c, layers=list(layers or [200,100]), y_range=y_range, ps=ps, embed_p=embed_p, **(config or {}))
-    unit = _unit(dls) if rescale and not y_range and kw['out_sz']==dls.c else None
+    kw = dict(emb_szs=get_emb_sz(dls.classes, emb_szs), n_cont=len(dls.cont_names), out_sz=n_out or dls.c, layers=list(layers or [200,100]), y_range=y_range, ps=ps, embed_p=embed_p) | (config or {})
+    unit = _unit(dls) if rescale and not kw['y_range'] and kw['out_sz']==dls.c else None
     learn = TabularLearner(dls, TabularModel(**kw, rescale=unit), loss_func, opt_func, lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, moms=moms, device=device)
     learn.model_desc = {'builder':'tabular', **kw, 'rescale':unit is not None}
     return learn
@@ -112,10 +112,14 @@ def _unit(dls):
     return y.mean(0).float().cpu(), y.std(0, correction=0).float().cpu()
 
 def tabular_config(
+    ps:float|list|None=None, # Dropout after each hidden layer
+    embed_p:float|None=None, # Dropout of the embeddings
+    y_range:tuple|None=None, # Squeeze predictions between these two
     use_bn:bool=True, # Batch normalisation in the hidden layers?
     bn_final:bool=False, # And of the answer?
     bn_cont:bool=True, # And of the measures?
     lin_first:bool=True, # Linear layer before batch normalisation?
 )->dict: # For `tabular_learner(config=...)`
-    "Rarer settings of `TabularModel`"
-    return dict(use_bn=use_bn, bn_final=bn_final, bn_cont=bn_cont, lin_first=lin_first)
+    "Rarer settings of `TabularModel`; those that are `None` stay as `tabular_learner` has them"
+    kw = dict(ps=ps, embed_p=embed_p, y_range=y_range, use_bn=use_bn, bn_final=bn_final, bn_cont=bn_cont, lin_first=lin_first)
+    return {k:v for k,v in kw.items() if v is not None}
