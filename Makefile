@@ -47,8 +47,8 @@ bundle: $(DEV) ## pack what Kaggle needs without internet, in build/bundle (need
 hosts: $(DEV) ## run the lessons as Kaggle runs them, with the oldest and the newest versions (downloads gigabytes, once)
 	@.venv/bin/python tools/hosts.py
 
-bench: $(DEV) $(BENCH) ## do the same work with wholegame and with fastai, in turns, and print a table
-	@.venv/bin/python bench/lesson1.py --fastai .venv-bench/bin/python
+bench: $(DEV) $(BENCH) ## do the same work with wholegame and with fastai, in turns, and print tables: make bench WITH="--only lesson1"
+	@.venv/bin/python bench/run.py $(WITH)
 
 clean: ## remove what building, testing and lessons left behind (virtual environments stay)
 	rm -rf build dist lib_package/*.egg-info .pytest_cache

@@ -21,16 +21,18 @@ def one(args, seed, out):
     learn.fit_one_cycle(args.epochs, 3e-3)
     res = {'head': learn.recorder.values[-1][-1]}
     learn.save('stage-1')
-    def go(n, lr):
+    def go(n, lr, body=True):
         learn.load('stage-1')
-        learn.unfreeze()
+        if body: learn.unfreeze()
         learn.fit_one_cycle(n, lr)
         return learn.recorder.values[-1][-1]
     for lr in 1e-3,3e-3: res[f'blind, {lr:g}'] = go(1, lr)
     learn.load('stage-1')
     learn.unfreeze()
     res['lr_find'] = learn.lr_find(show_plot=False).valley
-    for lr in 1e-3,1e-4: res[f'slice({lr/100:g}, {lr:g})'] = go(2, slice(lr/100, lr))
+    for n,lr in (2,1e-4),(2,1e-3),(4,1e-3),(4,3e-3): res[f'slice({lr/100:g}, {lr:g}), {n} epochs'] = go(n, slice(lr/100, lr))
+    learn.freeze()
+    res['head, 4 more epochs'] = go(4, 1e-3, body=False)
     return res
 
 if __name__=='__main__':

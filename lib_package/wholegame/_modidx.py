@@ -2100,6 +2100,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'wholegame.tabular.core._guess_several': ( 'tabular.core.html#_guess_several',
                                                                                    'wholegame/tabular/core.py'),
                                         'wholegame.tabular.core._is_number': ('tabular.core.html#_is_number', 'wholegame/tabular/core.py'),
+                                        'wholegame.tabular.core._learn_target': ( 'tabular.core.html#_learn_target',
+                                                                                  'wholegame/tabular/core.py'),
                                         'wholegame.tabular.core._names': ('tabular.core.html#_names', 'wholegame/tabular/core.py'),
                                         'wholegame.tabular.core._numbers': ('tabular.core.html#_numbers', 'wholegame/tabular/core.py'),
                                         'wholegame.tabular.core._splits': ('tabular.core.html#_splits', 'wholegame/tabular/core.py'),

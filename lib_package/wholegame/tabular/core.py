@@ -91,7 +91,7 @@ def encode_target(
     _check_target(df, y_names)
     if type(block) is RegressionBlock: return _numbers(block, df, y_names)
     codes,vals = _different(df, y_names)
-    block.setup([vals[i] for i in codes], *splits, _RowNames(df))
+    _learn_target(block, codes, vals, splits, _RowNames(df))
     return torch.stack([block.encode(o) for o in vals])[torch.from_numpy(codes)]
 
 # %% ../../../nbs/30d_tabular.core.ipynb #547139e3
@@ -100,6 +100,13 @@ def _numbers(block, df, y_names):
     if block.n_out not in (None, len(y_names)): raise ValueError(f'y_block wants {block.n_out} numbers, and there are {len(y_names)} target columns')
     block.n_out = len(y_names)
     return res[:,0] if len(y_names)==1 else res
+
+def _learn_target(block, codes, vals, splits, rows):
+    "Let a block learn from all rows; of plain classes, if nothing is wrong, from each different value alone"
+    seen,held = (pd.unique(codes[np.asarray(o, dtype=np.int64)]) for o in splits)
+    odd = len(vals)<2 or len(vals)==len(codes) or len(np.setdiff1d(held, seen))
+    if type(block) is CategoryBlock and not odd: block.setup([vals[i] for i in seen]*2, range(len(seen)), [], rows)
+    else: block.setup([vals[i] for i in codes], *(np.asarray(o).tolist() for o in splits), rows)
 
 def _different(df, names):
     "(number of a value for each row; the values)"
@@ -160,10 +167,10 @@ def _splits(splits, df):
     "Positions for training and validation, checked"
     if isinstance(splits, type): raise TypeError(f'{splits.__name__} needs to be called: {splits.__name__}()')
     train,valid = (range(len(df)),[]) if splits is None else splits(df) if callable(splits) else splits
-    train,valid = (np.asarray(list(o), dtype=np.int64) for o in (train,valid))
+    train,valid = (np.asarray(o if isinstance(o, (list,np.ndarray)) else list(o), dtype=np.int64) for o in (train,valid))
     if not len(train): raise ValueError(f'The splitter put all {len(df)} rows in validation, 0 in training.')
-    if (both := np.intersect1d(train, valid)).size: raise ValueError(f'{both.size} rows are in training and in validation (first: position {both[0]})')
     if (far := [int(i) for o in (train,valid) if len(o) for i in (o.min(),o.max()) if not 0<=i<len(df)]): raise ValueError(f'Position {far[0]} is not there: the {len(df)} rows are numbered 0 to {len(df)-1}')
+    if (both := valid[np.isin(np.arange(len(df)), train)[valid]]).size: raise ValueError(f'{len(set(both))} rows are in training and in validation (first: position {both.min()})')
     return train,valid
 
 @patch
@@ -174,7 +181,7 @@ def _encode(self:TabularPandas, known, y_block):
     for b in (self.cats,self.conts): b.use_tfms(self.funcs)
     self.y_block = None if not self.y_names else guess_target(df, self.y_names) if y_block is None else _block(y_block)
     self.tensors = [self.cats.encode_frame(df, quiet=True), self.conts.encode_frame(df, quiet=True)]
-    if self.y_block is not None: self.tensors.append(encode_target(self.y_block, df, self.y_names, tuple(o.tolist() for o in self.splits)))
+    if self.y_block is not None: self.tensors.append(encode_target(self.y_block, df, self.y_names, self.splits))
 
 # %% ../../../nbs/30d_tabular.core.ipynb #114e5a34
 @patch
