@@ -26,6 +26,7 @@ def commands(
     yield 'tables', ['--data',data] if data else ['--only','speed'], True
     yield 'collab', [], True
     yield 'collab', ['--bs','1024'], True
+    yield 'norms', ['--tiny',folder('camvid_tiny'),'--weights',weights] if data and weights else [], False
     if not (data and weights): return
     pets = ['--photos',folder('oxford-iiit-pet', 'images'),'--weights',weights]
     yield 'pets', pets, True

@@ -76,6 +76,18 @@ def test_one_class_only(df): assert "Only one class ('<50k', 120 items)" in mess
 def test_class_only_in_validation(df):
     df.loc[0,'salary'] = 'rich'
     assert "Class 'rich' has 1 item in validation and none in training" in message(ValueError, build, df, valid_idx=[0,1,2])
+def test_classes_of_training_rows_only():
+    "Learnt from each value once, and the same as from every row"
+    from wholegame.tabular.core import encode_target
+    df = pd.DataFrame({'y':list('cabcabbb')})
+    for y_block in CategoryBlock(sort=False),CategoryBlock(),CategoryBlock(vocab=['b','a','c','d']):
+        splits = np.array([2,3,1,0]),np.array([4,5,6,7])
+        slow = y_block.new().setup(df.y.tolist(), *map(np.ndarray.tolist, splits), range(8))
+        codes = encode_target(y_block, df, ['y'], splits)
+        assert y_block.vocab==slow.vocab and [y_block.vocab[i] for i in codes]==df.y.tolist()
+    with pytest.raises(ValueError, match="Class 'c' has 2 items in validation and none in training"): encode_target(CategoryBlock(), df, ['y'], ([1,2,4,5],[0,3,6,7]))
+    with pytest.raises(ValueError, match='8 items have 8 different labels'): encode_target(CategoryBlock(), df.assign(y=list('abcdefgh')), ['y'], ([0,1,2,3,4,5,6],[7]))
+
 def test_two_targets_of_text(df): assert "'salary' is text, and there are 2 targets" in message(ValueError, build, df, y_names=['salary','hours'], cont_names=['age'])
 
 # Splits
