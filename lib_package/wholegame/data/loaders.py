@@ -382,7 +382,7 @@ def dataloaders(self:DataBlock,
 )->DataLoaders: # Training and validation
     "Find, split, label and check the items of `source`, and batch them"
     for k in {'item_tfms','batch_tfms'} & kwargs.keys(): raise TypeError(f'dataloaders() takes no {k}: give them to the block with DataBlock(..., {k}=...), or to a copy of it with block.new({k}=...)')
-    check_kwargs('dataloaders', kwargs, inspect.signature(DataBlock.dataloaders).parameters)
+    check_kwargs('dataloaders', kwargs, inspect.signature(DataBlock.dataloaders).parameters.keys() | {'item_tfms','batch_tfms'})
     if verbose: print(self.summary(source))
     ds = self.datasets(source)
     check_sizes(ds.train)
