@@ -46,6 +46,15 @@ def browser():
         yield b
         b.close()
 
+def is_long(item):
+    "Does it run a lesson, or lines that train large models?"
+    file = getattr(getattr(item, 'callspec', None), 'params', {}).get('file')
+    return getattr(getattr(file, 'parent', None), 'name', '')=='course' and item.name.startswith('test_notebook') or item.name=='test_the_lines_of_2018'
+
+def pytest_collection_modifyitems(items):
+    "What takes long comes first, so that one worker isn't left with it when the other has nothing more to do"
+    items.sort(key=lambda o: not is_long(o))
+
 def pytest_sessionfinish(session): shutil.rmtree(home, ignore_errors=True)
 
 def pytest_unconfigure(config):
