@@ -76,8 +76,9 @@ def plot_importance(
     **kwargs # As for `permutation_importance`
 )->'plt.Axes': # Where it is drawn
     "Draw what each model loses with each column, with the spread of the shuffles"
+    names = _named(models, names)
     tabs = [o if hasattr(o, 'columns') else permutation_importance(o, **kwargs) for o in models]
-    names,cols = names or [_name(o) for o in models],tabs[0].index[:max_n][::-1]
+    cols = tabs[0].index[:max_n][::-1]
     ax,h = plt.subplots(figsize=figsize or (6, 1.2+0.35*len(cols)*len(tabs)**0.5), dpi=80, layout='constrained')[1],0.8/len(tabs)
     for k,(t,label) in enumerate(zip(tabs, names)):
         t = t.loc[cols]
@@ -88,7 +89,11 @@ def plot_importance(
     alt_text('; '.join(f'{label}: '+', '.join(f'{c} {t.importance[c]:.3g}' for c in cols[::-1]) for t,label in zip(tabs, names)), ax)
     return ax
 
-def _name(o): return getattr(o, 'name', 'network')
+def _named(models, names):
+    "A name for each model"
+    if not models: raise ValueError('Give at least one model: a learner, or a rival such as random_forest(dls)')
+    if names and len(names)!=len(models): raise ValueError(f'{len(models)} models and {len(names)} names')
+    return names or [getattr(o, 'name', 'network') for o in models]
 
 # %% ../../../nbs/31d_tabular.importance.ipynb #21f30c5b
 def _grid(model, column, n_grid):
@@ -137,16 +142,15 @@ def plot_partial_dependence(
     **kwargs # As for `partial_dependence`
 )->'plt.Axes': # Where the curves are
     "Draw how the answers of several models move with a column, and below how often its values are"
+    names,curves = _named(models, names),[partial_dependence(o, column, output, **kwargs) for o in models]
     fig,(ax,low) = plt.subplots(2, 1, figsize=figsize, dpi=80, sharex=True, layout='constrained', height_ratios=[4,1])
-    for k,(m,label) in enumerate(zip(models, names or [_name(o) for o in models])):
-        pd_ = partial_dependence(m, column, output, **kwargs)
-        if k==0: ax.plot(_at(pd_), pd_.iloc[:,1:n_lines+1], color='C0', lw=0.5, alpha=0.3)
-        ax.plot(_at(pd_), pd_['mean'], 'o-', ms=3, color=f'C{k}', label=label)
-    _draw_values(low, models[0], column, pd_)
+    ax.plot(_at(curves[0]), curves[0].iloc[:,1:n_lines+1], color='C0', lw=0.5, alpha=0.3)
+    for k,(t,label) in enumerate(zip(curves, names)): ax.plot(_at(t), t['mean'], 'o-', ms=3, color=f'C{k}', label=label)
+    _draw_values(low, models[0], column, curves[0])
     s = _source(models[0])
     ax.set_ylabel(', '.join(s.y_names) if s.blocks[2].vocab is None else f'probability of {s.blocks[2].vocab[_output(models[0], output)]}')
     ax.legend(frameon=False)
-    alt_text(f'{len(models)} curves over {column}: the first goes from {pd_["mean"].iloc[0]:.3g} to {pd_["mean"].iloc[-1]:.3g}', ax)
+    alt_text(f'{len(models)} curves over {column}: the first goes from {curves[0]["mean"].iloc[0]:.3g} to {curves[0]["mean"].iloc[-1]:.3g}', ax)
     return ax
 
 def _at(t): return t.index if t.index.dtype.kind in 'if' else np.arange(len(t))
