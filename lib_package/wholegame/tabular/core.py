@@ -105,7 +105,8 @@ def _learn_target(block, codes, vals, splits, rows):
     "Let a block learn from all rows; of plain classes, if nothing is wrong, from each different value alone"
     seen,held = (pd.unique(codes[np.asarray(o, dtype=np.int64)]) for o in splits)
     odd = len(vals)<2 or len(vals)==len(codes) or len(np.setdiff1d(held, seen))
-    if type(block) is CategoryBlock and not odd: block.setup([vals[i] for i in seen]*2, range(len(seen)), [], rows)
+    if type(block) is CategoryBlock and not odd: # twice, as labels that all differ would be refused
+        block.setup([vals[i] for i in seen]*2, range(len(seen)), [], rows)
     else: block.setup([vals[i] for i in codes], *(np.asarray(o).tolist() for o in splits), rows)
 
 def _different(df, names):
@@ -170,7 +171,7 @@ def _splits(splits, df):
     train,valid = (np.asarray(o if isinstance(o, (list,np.ndarray)) else list(o), dtype=np.int64) for o in (train,valid))
     if not len(train): raise ValueError(f'The splitter put all {len(df)} rows in validation, 0 in training.')
     if (far := [int(i) for o in (train,valid) if len(o) for i in (o.min(),o.max()) if not 0<=i<len(df)]): raise ValueError(f'Position {far[0]} is not there: the {len(df)} rows are numbered 0 to {len(df)-1}')
-    if (both := valid[np.isin(np.arange(len(df)), train)[valid]]).size: raise ValueError(f'{len(set(both))} rows are in training and in validation (first: position {both.min()})')
+    if (both := valid[np.isin(valid, train)]).size: raise ValueError(f'{len(set(both))} rows are in training and in validation (first: position {both.min()})')
     return train,valid
 
 @patch
