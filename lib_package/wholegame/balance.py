@@ -86,8 +86,8 @@ class CombinedLoss(_Loss):
     def activation(self, preds): return self.losses[0].activation(preds)
     def decodes(self, probs): return self.losses[0].decodes(probs)
     @property
-    def reader(self): return self.losses[0]
+    def reader(self): return getattr(self.losses[0], 'reader', self.losses[0])
     @property
-    def temperature(self): return getattr(self.reader, 'temperature', None)
+    def temperature(self): return getattr(self.losses[0], 'temperature', None)
     @temperature.setter
-    def temperature(self, t): self.reader.temperature = t
+    def temperature(self, t): self.losses[0].temperature = t
