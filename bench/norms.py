@@ -12,7 +12,7 @@ os.environ.setdefault('WHOLEGAME_OFFLINE', '1')
 def cases(args):
     "(name, function from a seed to a learner, epochs)"
     from wholegame.vision.all import ImageDataLoaders, Resize, SegmentationDataLoaders, URLs, get_image_files, models, np, resnet18, unet_learner, untar_data, vision_learner
-    def birds(seed):
+    def pets(seed):
         files = get_image_files(untar_data(URLs.PETS)/'images')
         dls = ImageDataLoaders.from_name_func('.', files, lambda f: f[0].isupper(), valid_pct=0.2, seed=seed, item_tfms=Resize(96), bs=32)
         return vision_learner(dls, resnet18, pretrained=False)
@@ -22,7 +22,7 @@ def cases(args):
                 label_func=lambda o: path/'labels'/f'{o.stem}_P{o.suffix}', codes=np.loadtxt(path/'codes.txt', dtype=str))
             return unet_learner(dls, arch, pretrained=weights)
         return make
-    yield 'cat or dog, drawn, new resnet18', birds, 5
+    yield 'cat or dog, drawn, new resnet18', pets, 5
     yield 'streets, drawn, new U-Net on resnet18', streets(untar_data(URLs.CAMVID_TINY), resnet18, False), 5
     if args.tiny:
         from pathlib import Path
