@@ -200,7 +200,7 @@ def __repr__(self:Learner):
 def _place(self:Learner, channels_last=None):
     self._plain = self.device.type=='cpu' and skips_pixels(self.model)
     self.channels_last = pick_layout(channels_last, self.model, self.device)
-    if self.device.type=='cpu' and self.channels_last and defaults.keep_memory: keep_freed_memory()
+    if self.device.type=='cpu' and defaults.keep_memory: keep_freed_memory(2**31-1 if self.channels_last else 2**28)
     self.model.to(self.device, **(dict(memory_format=torch.channels_last) if self.channels_last else {}))
     if isinstance(self.loss_func, nn.Module): self.loss_func.to(self.device)
 
