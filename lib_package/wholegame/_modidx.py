@@ -1833,6 +1833,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'wholegame.optimizer._no_decay': ('optimizer.html#_no_decay', 'wholegame/optimizer.py'),
                                      'wholegame.optimizer._plain': ('optimizer.html#_plain', 'wholegame/optimizer.py'),
                                      'wholegame.optimizer._plan_group': ('optimizer.html#_plan_group', 'wholegame/optimizer.py'),
+                                     'wholegame.optimizer._same': ('optimizer.html#_same', 'wholegame/optimizer.py'),
                                      'wholegame.optimizer._set_mom': ('optimizer.html#_set_mom', 'wholegame/optimizer.py'),
                                      'wholegame.optimizer._spread_slice': ('optimizer.html#_spread_slice', 'wholegame/optimizer.py'),
                                      'wholegame.optimizer._tensors': ('optimizer.html#_tensors', 'wholegame/optimizer.py'),

@@ -11,6 +11,7 @@ import inspect, math
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
+from operator import is_
 
 import torch
 from fastcore.basics import patch
@@ -18,7 +19,7 @@ from torch import nn, optim
 
 # %% ../../nbs/12_optimizer.ipynb #b302e977
 _torch_step = inspect.unwrap(optim.AdamW.step) # without the hooks around it, which `QuickAdamW.step` gets itself
-_unusual = 'amsgrad maximize capturable differentiable'.split()
+_unusual,_memory = 'amsgrad maximize capturable differentiable'.split(),('step','exp_avg','exp_avg_sq')
 
 class QuickAdamW(optim.AdamW):
     "torch's `AdamW`, with less to do before each step on a CPU"
@@ -50,7 +51,7 @@ def _quick(self:QuickAdamW):
     if self._plan is None or not self._fits(active): self._plan = self._make_plan(active)
     if not self._plan: return False
     with torch.no_grad():
-        for (g,ps,steps,counts,ms,vs) in self._plan:
+        for g,ps,_,steps,counts,ms,vs in self._plan:
             steps.add_(1)
             beta1,beta2 = g['betas']
             torch._fused_adamw_(ps, [p.grad for p in ps], ms, vs, [], counts, lr=g['lr'], beta1=beta1, beta2=beta2, weight_decay=g['weight_decay'],
@@ -59,21 +60,23 @@ def _quick(self:QuickAdamW):
 
 @patch
 def _fits(self:QuickAdamW, active):
-    def same(ps, plan):
-        g,old,_,counts,ms,vs = plan
-        if len(ps)!=len(old) or any(g[o] for o in _unusual): return False
-        states = [self.state.get(p, {}) for p in ps]
-        return all(p is o and s.get('step') is c and s.get('exp_avg') is m and s.get('exp_avg_sq') is v for p,o,s,c,m,v in zip(ps, old, states, counts, ms, vs))
+    if len(self.state)!=len(self._known) or not all(map(is_, self.state.values(), self._known)): return False
     active = [o for o in active if o]
-    return len(active)==len(self._plan) and all(same(*o) for o in zip(active, self._plan))
+    return len(active)==len(self._plan) and all(_same(*o) for o in zip(active, self._plan))
+
+def _same(ps, plan):
+    g,old,states,_,*mine = plan
+    if len(ps)!=len(old) or not all(map(is_, ps, old)) or any(g[o] for o in _unusual): return False
+    return all(s.get(k) is o for k,os in zip(_memory, mine) for s,o in zip(states, os))
 
 @patch
 def _make_plan(self:QuickAdamW, active):
-    "For each group with gradients: itself, its weights, their counters as one tensor and one by one, and the two memories; None before the first step"
+    "For each group with gradients: itself, its weights, what is known of them, their counters as one tensor and one by one, and the two memories; None before the first step"
     if any(g[o] for g in self.param_groups for o in _unusual) or not all(g['fused'] for g in self.param_groups): return False
     if not all(_plain(p) for ps in active for p in ps): return False
     groups = [(g,ps,[self.state.get(p, {}) for p in ps]) for g,ps in zip(self.param_groups, active) if ps]
     if not all('step' in s for _,_,ss in groups for s in ss): return None
+    self._known = list(self.state.values())
     return [_plan_group(*o) for o in groups]
 
 def _plain(p): return p.device.type=='cpu' and p.dtype==p.grad.dtype==torch.float32 and p.grad.layout==torch.strided
@@ -81,7 +84,7 @@ def _plain(p): return p.device.type=='cpu' and p.dtype==p.grad.dtype==torch.floa
 def _plan_group(g, ps, states):
     steps = torch.stack([s['step'] for s in states])
     for s,c in zip(states, steps.unbind()): s['step'] = c
-    return g,ps,steps,*([s[k] for s in states] for k in ('step','exp_avg','exp_avg_sq'))
+    return g,ps,states,steps,*([s[k] for s in states] for k in _memory)
 
 # %% ../../nbs/12_optimizer.ipynb #a9225b5b
 def _tensors(groups): return list(chain.from_iterable(o['params'] if isinstance(o, dict) else [o] for o in groups))
