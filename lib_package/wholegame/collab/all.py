@@ -18,10 +18,11 @@ __all__ = ['F', 'L', 'Path', 'first', 'nn', 'np', 'partial', 'pd', 'plt', 'torch
            'minimum', 'slide', 'steep', 'valley', 'CSVLogger', 'EarlyStoppingCallback', 'GradientAccumulation',
            'GradientClip', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback',
            'ClassificationInterpretation', 'Interpretation', 'MultiLabelInterpretation', 'false_negative_rate',
-           'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner', 'Rescale', 'SigmoidRange',
-           'Embedding', 'CollabDataLoaders', 'EmbeddingDotBias', 'EmbeddingNN', 'CollabLearner', 'collab_learner',
-           'LastSplitter', 'Taste', 'bias_scorer', 'fit_item', 'fit_user', 'hit_rate', 'item_factors', 'ndcg_at_k',
-           'nearest_items', 'plot_items', 'popularity_scorer', 'rank_scores', 'recall_at_k', 'recommend', 'top_biases']
+           'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner', 'Module', 'Rescale', 'SigmoidRange',
+           'one_hot', 'sigmoid_range', 'Embedding', 'TabularModel', 'get_emb_sz', 'CollabDataLoaders',
+           'EmbeddingDotBias', 'EmbeddingNN', 'CollabLearner', 'collab_learner', 'LastSplitter', 'Taste', 'bias_scorer',
+           'fit_item', 'fit_user', 'hit_rate', 'item_factors', 'ndcg_at_k', 'nearest_items', 'plot_items',
+           'popularity_scorer', 'rank_scores', 'recall_at_k', 'recommend', 'top_biases']
 
 # %% ../../../nbs/34_collab.all.ipynb #11fdeeef
 from ..imports import quick_imports
@@ -64,10 +65,10 @@ from ..interpret import ClassificationInterpretation, Interpretation
 from ..interpret_multi import MultiLabelInterpretation
 from ..groups import false_negative_rate, false_positive_rate, item_errors, selection_rate
 from ..export import load_learner
-from ..layers import Rescale, SigmoidRange
+from ..layers import Module, Rescale, SigmoidRange, one_hot, sigmoid_range
 
 # %% ../../../nbs/34_collab.all.ipynb #3516d16c
-from ..tabular.model import Embedding
+from ..tabular.model import Embedding, TabularModel, get_emb_sz
 from .data import CollabDataLoaders
 from .model import EmbeddingDotBias, EmbeddingNN
 from .learner import CollabLearner, collab_learner
@@ -91,10 +92,10 @@ _all_ = ['Callback', 'CancelBackwardException', 'CancelBatchException', 'CancelE
     'SchedPoly', 'combine_scheds', 'combined_cos', 'minimum', 'slide', 'steep', 'valley', 'CSVLogger', 'EarlyStoppingCallback',
     'GradientAccumulation', 'GradientClip', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback', 'ClassificationInterpretation',
     'Interpretation', 'MultiLabelInterpretation', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner',
-    'Rescale', 'SigmoidRange']
+    'Module', 'Rescale', 'SigmoidRange', 'one_hot', 'sigmoid_range']
 
 # %% ../../../nbs/34_collab.all.ipynb #27f6cb2f
-_all_ = ['Embedding', 'CollabDataLoaders', 'EmbeddingDotBias', 'EmbeddingNN', 'CollabLearner', 'collab_learner', 'LastSplitter', 'Taste', 'bias_scorer',
+_all_ = ['Embedding', 'TabularModel', 'get_emb_sz', 'CollabDataLoaders', 'EmbeddingDotBias', 'EmbeddingNN', 'CollabLearner', 'collab_learner', 'LastSplitter', 'Taste', 'bias_scorer',
     'fit_item', 'fit_user', 'hit_rate', 'item_factors', 'ndcg_at_k', 'nearest_items', 'plot_items', 'popularity_scorer', 'rank_scores', 'recall_at_k',
     'recommend', 'top_biases']
 

@@ -18,12 +18,12 @@ __all__ = ['F', 'L', 'Path', 'first', 'nn', 'np', 'partial', 'pd', 'plt', 'torch
            'minimum', 'slide', 'steep', 'valley', 'CSVLogger', 'EarlyStoppingCallback', 'GradientAccumulation',
            'GradientClip', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback',
            'ClassificationInterpretation', 'Interpretation', 'MultiLabelInterpretation', 'false_negative_rate',
-           'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner', 'Rescale', 'SigmoidRange',
-           'Categorify', 'FillMissing', 'FillStrategy', 'Normalize', 'TabularPandas', 'TabDataLoader',
-           'TabularDataLoaders', 'TabularModel', 'emb_sz_rule', 'get_emb_sz', 'TabularLearner', 'tabular_config',
-           'tabular_learner', 'as_frame', 'cont_cat_split', 'df_shrink', 'df_shrink_dtypes', 'read_table',
-           'add_cyclic_datepart', 'add_datepart', 'add_elapsed_times', 'make_date', 'boosting', 'compare',
-           'random_forest', 'partial_dependence', 'permutation_importance', 'plot_importance',
+           'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner', 'Module', 'Rescale', 'SigmoidRange',
+           'one_hot', 'sigmoid_range', 'Categorify', 'FillMissing', 'FillStrategy', 'Normalize', 'TabularPandas',
+           'TabDataLoader', 'TabularDataLoaders', 'TabularModel', 'Embedding', 'emb_sz_rule', 'get_emb_sz',
+           'TabularLearner', 'tabular_config', 'tabular_learner', 'as_frame', 'cont_cat_split', 'df_shrink',
+           'df_shrink_dtypes', 'read_table', 'add_cyclic_datepart', 'add_datepart', 'add_elapsed_times', 'make_date',
+           'boosting', 'compare', 'random_forest', 'partial_dependence', 'permutation_importance', 'plot_importance',
            'plot_partial_dependence', 'embed_features', 'embeddings', 'nearest_values', 'plot_embeddings',
            'TimeSplitter', 'time_folds', 'CountBlock', 'PoissonLossFlat', 'poisson_deviance', 'brier', 'ece',
            'ece_luck', 'fit_temperature', 'reliability']
@@ -69,13 +69,13 @@ from ..interpret import ClassificationInterpretation, Interpretation
 from ..interpret_multi import MultiLabelInterpretation
 from ..groups import false_negative_rate, false_positive_rate, item_errors, selection_rate
 from ..export import load_learner
-from ..layers import Rescale, SigmoidRange
+from ..layers import Module, Rescale, SigmoidRange, one_hot, sigmoid_range
 
 # %% ../../../nbs/32_tabular.all.ipynb #f614275d
 from .procs import Categorify, FillMissing, FillStrategy, Normalize
 from .core import TabularPandas
 from .data import TabDataLoader, TabularDataLoaders
-from .model import TabularModel, emb_sz_rule, get_emb_sz
+from .model import Embedding, TabularModel, emb_sz_rule, get_emb_sz
 from .learner import TabularLearner, tabular_config, tabular_learner
 from .frames import as_frame, cont_cat_split, df_shrink, df_shrink_dtypes, read_table
 from .dates import add_cyclic_datepart, add_datepart, add_elapsed_times, make_date
@@ -103,11 +103,11 @@ _all_ = ['Callback', 'CancelBackwardException', 'CancelBatchException', 'CancelE
     'SchedPoly', 'combine_scheds', 'combined_cos', 'minimum', 'slide', 'steep', 'valley', 'CSVLogger', 'EarlyStoppingCallback',
     'GradientAccumulation', 'GradientClip', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback', 'ClassificationInterpretation',
     'Interpretation', 'MultiLabelInterpretation', 'false_negative_rate', 'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner',
-    'Rescale', 'SigmoidRange']
+    'Module', 'Rescale', 'SigmoidRange', 'one_hot', 'sigmoid_range']
 
 # %% ../../../nbs/32_tabular.all.ipynb #f5c4f5cd
 _all_ = ['Categorify', 'FillMissing', 'FillStrategy', 'Normalize', 'TabularPandas', 'TabDataLoader', 'TabularDataLoaders', 'TabularModel',
-    'emb_sz_rule', 'get_emb_sz', 'TabularLearner', 'tabular_config', 'tabular_learner', 'as_frame', 'cont_cat_split', 'df_shrink', 'df_shrink_dtypes',
+    'Embedding', 'emb_sz_rule', 'get_emb_sz', 'TabularLearner', 'tabular_config', 'tabular_learner', 'as_frame', 'cont_cat_split', 'df_shrink', 'df_shrink_dtypes',
     'read_table', 'add_cyclic_datepart', 'add_datepart', 'add_elapsed_times', 'make_date', 'boosting', 'compare', 'random_forest', 'partial_dependence',
     'permutation_importance', 'plot_importance', 'plot_partial_dependence', 'embed_features', 'embeddings', 'nearest_values', 'plot_embeddings',
     'TimeSplitter', 'time_folds', 'CountBlock', 'PoissonLossFlat', 'poisson_deviance', 'brier', 'ece', 'ece_luck', 'fit_temperature', 'reliability']

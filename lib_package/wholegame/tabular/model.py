@@ -24,11 +24,11 @@ def emb_sz_rule(
     return min(600, round(1.6 * n_cat**0.56))
 
 def get_emb_sz(
-    classes:dict, # Column -> its categories
+    classes:dict, # Column -> its categories; or what has them as `classes`, such as `dls`
     sz_dict:dict=None, # Column -> length, where you know better
 )->list: # (categories, length) for each column
     "The sizes of all embeddings"
-    sz = dict(sz_dict or {})
+    classes,sz = getattr(classes, 'classes', classes),dict(sz_dict or {})
     if bad := [o for o in sz if o not in classes]: raise ValueError(f"emb_szs names {bad[0]!r}, and the categorical columns are {', '.join(classes)}")
     return [(len(v), int(sz.get(k) or emb_sz_rule(len(v)))) for k,v in classes.items()]
 

@@ -26,15 +26,15 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats', 'vision_learner', 'vision_model',
            'vision_splitter', 'layer_units', 'try_arch', 'try_archs', 'RandomErasing', 'with_size', 'PixelError',
            'unet_learner', 'unet_model', 'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps',
-           'find_pretrained', 'ImageTargetBlock', 'SigmoidRange', 'ActivationStats', 'APScoreMulti', 'AudioBlock',
-           'best_thresholds', 'CombinedLoss', 'Dice', 'DiceLoss', 'F1ScoreMulti', 'false_negative_rate',
-           'false_positive_rate', 'FBetaMulti', 'Features', 'first_filters', 'FocalLossFlat', 'grad_cam', 'gramian',
-           'GramianBlock', 'honest_score', 'Hook', 'hook_output', 'hook_outputs', 'Hooks', 'ImageClassifierCleaner',
-           'iou_per_class', 'item_errors', 'JaccardCoeff', 'JaccardCoeffMulti', 'JaccardMulti', 'load_pickle',
-           'load_series', 'load_sound', 'load_track', 'load_volume', 'mel_spectrogram', 'MultiLabelInterpretation',
-           'plot_filters', 'plot_top_patches', 'PrecisionMulti', 'RecallMulti', 'receptive_field', 'RocAucMulti',
-           'SegmentationInterpretation', 'selection_rate', 'show_heat', 'Sound', 'SpecAugment', 'StrokesBlock',
-           'top_patches', 'undo_cleaning', 'VolumeBlock']
+           'find_pretrained', 'ImageTargetBlock', 'Module', 'SigmoidRange', 'one_hot', 'sigmoid_range',
+           'ActivationStats', 'APScoreMulti', 'AudioBlock', 'best_thresholds', 'CombinedLoss', 'Dice', 'DiceLoss',
+           'F1ScoreMulti', 'false_negative_rate', 'false_positive_rate', 'FBetaMulti', 'Features', 'first_filters',
+           'FocalLossFlat', 'grad_cam', 'gramian', 'GramianBlock', 'honest_score', 'Hook', 'hook_output',
+           'hook_outputs', 'Hooks', 'ImageClassifierCleaner', 'iou_per_class', 'item_errors', 'JaccardCoeff',
+           'JaccardCoeffMulti', 'JaccardMulti', 'load_pickle', 'load_series', 'load_sound', 'load_track', 'load_volume',
+           'mel_spectrogram', 'MultiLabelInterpretation', 'plot_filters', 'plot_top_patches', 'PrecisionMulti',
+           'RecallMulti', 'receptive_field', 'RocAucMulti', 'SegmentationInterpretation', 'selection_rate', 'show_heat',
+           'Sound', 'SpecAugment', 'StrokesBlock', 'top_patches', 'undo_cleaning', 'VolumeBlock']
 
 # %% ../../../nbs/28_vision.all.ipynb #4e2e08c7
 from ..imports import quick_imports
@@ -69,6 +69,7 @@ from ..files import load_weights
 from ..metrics import (AvgMetric, DiceMulti, F1Score, Metric, Perplexity, RocAucBinary, accuracy, accuracy_multi, error_rate, foreground_acc,
     mae, mse, rmse, top_k_accuracy)
 from ..losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, LabelSmoothingCrossEntropy, MSELossFlat
+from ..layers import Module, one_hot, sigmoid_range
 from ..optimizer import SGD, Adam, AdamW, RMSProp
 from ..events import (Callback, CancelBackwardException, CancelBatchException, CancelEpochException, CancelFitException, CancelStepException,
     CancelTrainException, CancelValidateException)
@@ -145,7 +146,7 @@ _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBin
     'ClassificationInterpretation', 'Interpretation', 'load_learner', 'load_weights', 'cnn_learner', 'create_body', 'create_head', 'model_stats',
     'vision_learner', 'vision_model', 'vision_splitter', 'layer_units', 'try_arch', 'try_archs', 'RandomErasing', 'with_size', 'PixelError',
     'unet_learner', 'unet_model', 'DynamicUnet', 'NormType', 'PixelShuffle_ICNR', 'SelfAttention', 'create_maps', 'find_pretrained',
-    'ImageTargetBlock', 'SigmoidRange']
+    'ImageTargetBlock', 'Module', 'SigmoidRange', 'one_hot', 'sigmoid_range']
 
 # %% ../../../nbs/28_vision.all.ipynb #0cf371d4
 _all_ = ['ActivationStats', 'APScoreMulti', 'AudioBlock', 'best_thresholds', 'CombinedLoss', 'Dice', 'DiceLoss', 'F1ScoreMulti', 'false_negative_rate',
