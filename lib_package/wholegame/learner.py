@@ -23,6 +23,7 @@ from .events import (Callback, CallbackList, CancelBackwardException, CancelBatc
 from .metrics import as_metric
 from .optimizer import Adam, get_hypers, make_opt, param_groups, restore_hypers
 from .optimizer import set_hypers as _set_hypers
+from .pairing import compared
 from .precision import LossScaler, keep_freed_memory, pick_dtype, pick_layout, skips_pixels, to_device, to_float
 from .norms import WarmNorm
 from .recorder import ProgressCallback, Recorder, find_bs
@@ -288,7 +289,7 @@ def forward(self:Learner):
 @patch
 def _compare(self:Learner):
     if not self.yb: raise ValueError(f"The {'training' if self.training else 'validation'} batches hold no targets: {len(self.xb)} input(s) and nothing to compare with. Check n_inp, or the batches of the loader.")
-    self.loss_grad = self.loss_func(self.pred, *self.yb)
+    self.loss_grad = compared(self.loss_func, self.pred, *self.yb)
     self.loss = self.loss_grad.clone()
     self('after_loss')
 

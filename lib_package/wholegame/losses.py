@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from .data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from .metrics import check_thresh
+from .pairing import compared, matched
 
 # %% ../../nbs/11_losses.ipynb #ab7fb38b
 def _each(f, pred, targs):
@@ -29,6 +30,7 @@ def _each(f, pred, targs):
 
 def _per_item(f, pred, targs):
     "(n,) losses of any loss `f`"
+    targs = matched(f, pred, targs)
     n,each = len(pred),_each(f, pred, targs)
     if each is None or each.ndim==0 or each.numel()%n: # it averages whatever we say
         each = torch.stack([f(pred[i:i+1], *(o[i:i+1] for o in targs)) for i in range(n)])
@@ -188,7 +190,7 @@ class _AsLoss(_Loss):
     def __init__(self, f, reader):
         super().__init__()
         self.f,self.reader = f,reader
-    def forward(self, pred, *targs): return self.f(_f32(pred), *targs)
+    def forward(self, pred, *targs): return compared(self.f, _f32(pred), *targs)
     def activation(self, preds): return getattr(self.f, 'activation', self.reader.activation)(preds)
     def decodes(self, probs): return getattr(self.f, 'decodes', self.reader.decodes)(probs)
     def per_item(self, pred, *targs): return _per_item(self.f, _f32(pred) if self.temperature is None else self.reader._read(pred), targs)

@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from fastcore.basics import camel2snake
 from torch.nn import functional as F
+from .pairing import compared, func_name
 
 # %% ../../nbs/10_metrics.ipynb #b3d4ff37
 def _wrong_kind(name, preds, targs, hint):
@@ -140,10 +141,6 @@ def _wide(o):
 
 def _n_targs(preds, targs, *args): return targs.numel() if isinstance(targs, torch.Tensor) else len(targs)
 
-def _func_name(f):
-    name = getattr(f.func if isinstance(f, partial) else f, '__name__', None) or camel2snake(type(f).__name__)
-    return 'metric' if name=='<lambda>' else name
-
 # %% ../../nbs/10_metrics.ipynb #ad8c691a
 class AvgMetric(Metric):
     "The mean over all targets of a function that gives the mean for a batch"
@@ -153,13 +150,13 @@ class AvgMetric(Metric):
         weight:Callable=_n_targs, # How much a batch counts
         final:Callable|None=None, # Applied to the mean, once
     ):
-        self.f,self._name,self.weight,self.final = f,name or _func_name(f),weight,final
+        self.f,self._name,self.weight,self.final = f,name or func_name(f),weight,final
         self.reset()
     @property
     def name(self): return self._name
     def reset(self): self.total,self.n = 0,None
     def accumulate(self, preds, *targs):
-        v,w = _wide(self.f(preds, *targs)),_wide(self.weight(preds, *targs))
+        v,w = _wide(compared(self.f, preds, *targs)),_wide(self.weight(preds, *targs))
         if getattr(v, 'ndim', 0): raise ValueError(f"The metric '{self.name}' gave {tuple(v.shape)} values for one batch: return their mean")
         self.total,self.n = self.total + v*w,w if self.n is None else self.n + w
     @property
@@ -181,7 +178,7 @@ def as_metric(
     if not callable(f): raise TypeError(f'A metric is a function of (preds, targs) or a Metric, not {f!r}')
     how = dict(getattr(f.func if isinstance(f, partial) else f, 'averaging', {}))
     if 'weight' in how and isinstance(f, partial): how['weight'] = partial(how['weight'], *f.args, **f.keywords)
-    return AvgMetric(how.pop('of', f), name or _func_name(f), **how)
+    return AvgMetric(how.pop('of', f), name or func_name(f), **how)
 
 # %% ../../nbs/10_metrics.ipynb #bbbb5f1b
 class _Confusion(Metric):

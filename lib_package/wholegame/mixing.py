@@ -12,6 +12,7 @@ import torch
 from fastcore.basics import patch
 from .data.loaders import DataLoaders, show_items
 from .events import Callback
+from .pairing import compared
 
 # %% ../../nbs/14b_mixing.ipynb #ac2d07a0
 class MixUp(Callback):
@@ -38,7 +39,7 @@ class MixUp(Callback):
     def before_batch(self): self.learn.xb,self.learn.yb = self.blend(self.xb, self.yb)
     def after_loss(self):
         if self.in_place or not self.yb: return
-        other = self.learn.loss_func(self.pred, *(o[self.perm] for o in self.yb))
+        other = compared(self.learn.loss_func, self.pred, *(o[self.perm] for o in self.yb))
         self.learn.loss = self.learn.loss_grad = torch.lerp(other, self.loss_grad, self.lam)
 
 # %% ../../nbs/14b_mixing.ipynb #6cacf13d

@@ -19,7 +19,6 @@ from torch import nn, optim
 
 # %% ../../nbs/12_optimizer.ipynb #b302e977
 _torch_step = inspect.unwrap(optim.AdamW.step) # without the hooks around it, which `QuickAdamW.step` gets itself
-_unusual,_memory = 'amsgrad maximize capturable differentiable'.split(),('step','exp_avg','exp_avg_sq')
 
 class QuickAdamW(optim.AdamW):
     "torch's `AdamW`, with less to do before each step on a CPU"
@@ -27,7 +26,7 @@ class QuickAdamW(optim.AdamW):
 
     def step(self, closure=None):
         if closure is None and self._quick(): return
-        with torch.no_grad(): return _torch_step(self, closure)
+        with torch.set_grad_enabled(self.defaults['differentiable']): return _torch_step(self, closure)
 
     def zero_grad(self, set_to_none:bool=True):
         if not set_to_none: return super().zero_grad(False)
@@ -38,10 +37,6 @@ class QuickAdamW(optim.AdamW):
         self._plan = None
         super().load_state_dict(state_dict)
 
-    def add_param_group(self, param_group):
-        self._plan = None
-        super().add_param_group(param_group)
-
 # %% ../../nbs/12_optimizer.ipynb #567fe12a
 @patch
 def _quick(self:QuickAdamW):
@@ -50,41 +45,46 @@ def _quick(self:QuickAdamW):
     active = [[p for p in g['params'] if p.grad is not None] for g in self.param_groups]
     if self._plan is None or not self._fits(active): self._plan = self._make_plan(active)
     if not self._plan: return False
-    with torch.no_grad():
-        for g,ps,_,steps,counts,ms,vs in self._plan:
-            steps.add_(1)
-            beta1,beta2 = g['betas']
-            torch._fused_adamw_(ps, [p.grad for p in ps], ms, vs, [], counts, lr=g['lr'], beta1=beta1, beta2=beta2, weight_decay=g['weight_decay'],
-                eps=g['eps'], amsgrad=False, maximize=False)
+    with torch.no_grad(): self._go()
     return True
 
 @patch
-def _fits(self:QuickAdamW, active):
-    if len(self.state)!=len(self._known) or not all(map(is_, self.state.values(), self._known)): return False
-    active = [o for o in active if o]
-    return len(active)==len(self._plan) and all(_same(*o) for o in zip(active, self._plan))
+def _go(self:QuickAdamW):
+    torch._foreach_add_(self._counts, _one)
+    for g,ps,_,counts,ms,vs in self._plan:
+        if ps: torch._fused_adamw_(ps, [p.grad for p in ps], ms, vs, [], counts, lr=g['lr'], beta1=g['betas'][0], beta2=g['betas'][1],
+            weight_decay=g['weight_decay'], eps=g['eps'], amsgrad=False, maximize=False)
 
-def _same(ps, plan):
-    g,old,states,_,*mine = plan
-    if len(ps)!=len(old) or not all(map(is_, ps, old)) or any(g[o] for o in _unusual): return False
-    return all(s.get(k) is o for k,os in zip(_memory, mine) for s,o in zip(states, os))
+# %% ../../nbs/12_optimizer.ipynb #dff38cbd
+_memory,_one = ('step','exp_avg','exp_avg_sq'),torch.tensor(1.)
+
+def _usual(g):
+    if g['amsgrad'] or g['maximize'] or g['capturable'] or g['differentiable'] or not g['fused'] or not g.get('decoupled_weight_decay', True): return False
+    return all(isinstance(o, (float,int)) for o in (g['lr'], *g['betas']))
+
+def _plain(p): return p.is_cpu and p.dtype is p.grad.dtype is torch.float32 and p.grad.layout is torch.strided
 
 @patch
+def _fits(self:QuickAdamW, active):
+    def same(g, ps, old_g, old, states, *mine):
+        if g is not old_g or len(ps)!=len(old) or not all(map(is_, ps, old)) or not _usual(g): return False
+        return all(map(_plain, ps)) and all(s.get(k) is o for k,os in zip(_memory, mine) for s,o in zip(states, os))
+    if len(self.state)!=len(self._known) or not all(map(is_, self.state.values(), self._known)) or len(active)!=len(self._plan): return False
+    return all(same(g, ps, *old) for g,ps,old in zip(self.param_groups, active, self._plan))
+
+# %% ../../nbs/12_optimizer.ipynb #d7b36b74
+@patch
 def _make_plan(self:QuickAdamW, active):
-    "For each group with gradients: itself, its weights, what is known of them, their counters as one tensor and one by one, and the two memories; None before the first step"
-    if any(g[o] for g in self.param_groups for o in _unusual) or not all(g['fused'] for g in self.param_groups): return False
-    if not all(_plain(p) for ps in active for p in ps): return False
-    groups = [(g,ps,[self.state.get(p, {}) for p in ps]) for g,ps in zip(self.param_groups, active) if ps]
-    if not all('step' in s for _,_,ss in groups for s in ss): return None
+    "For each group: itself, its weights with gradients, what is remembered of them, the counters, both memories; None before the first step, False if it can't be"
+    ps = list(chain(*active))
+    if not ps: return None
+    if not all(map(_usual, self.param_groups)) or not all(map(_plain, ps)) or len(ps)!=len({id(p) for p in ps}): return False
+    groups = [(g,ps,[self.state.get(p, {}) for p in ps]) for g,ps in zip(self.param_groups, active)]
+    if not all(k in s for *_,ss in groups for s in ss for k in _memory): return None
     self._known = list(self.state.values())
-    return [_plan_group(*o) for o in groups]
-
-def _plain(p): return p.device.type=='cpu' and p.dtype==p.grad.dtype==torch.float32 and p.grad.layout==torch.strided
-
-def _plan_group(g, ps, states):
-    steps = torch.stack([s['step'] for s in states])
-    for s,c in zip(states, steps.unbind()): s['step'] = c
-    return g,ps,states,steps,*([s[k] for s in states] for k in _memory)
+    self._counts = [s['step'] for *_,ss in groups for s in ss]
+    if len({id(o) for o in self._counts})!=len(self._counts): return False
+    return [(g, ps, ss, *([s[k] for s in ss] for k in _memory)) for g,ps,ss in groups]
 
 # %% ../../nbs/12_optimizer.ipynb #a9225b5b
 def _tensors(groups): return list(chain.from_iterable(o['params'] if isinstance(o, dict) else [o] for o in groups))

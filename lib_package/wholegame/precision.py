@@ -113,13 +113,14 @@ defaults.keep_memory = True
 _all,_kept = 2**31-1,0
 
 def keep_freed_memory(
-    most:int=_all, # Bytes to keep, and then only of pieces up to 32 MB; what comes by itself is everything
+    most:int=_all, # Bytes to keep at the end of the heap, and then only pieces up to 32 MB go there; what comes by itself is everything
 )->bool: # Did it work? Elsewhere than on Linux with glibc there is nothing to ask
     "Ask the C library to keep memory that was freed for the next time; asking for less later changes nothing"
     global _kept
     if not sys.platform.startswith('linux'): return False
-    if most<=_kept: return True
+    if (most := min(int(most), _all))<=_kept: return True
     try: mallopt = ctypes.CDLL('libc.so.6').mallopt
     except (OSError, AttributeError): return False
+    if not all([mallopt(-4, 0) if most==_all else mallopt(-3, 2**25), mallopt(-1, most), mallopt(-2, 2**26 if most==_all else 2**24)]): return False
     _kept = most
-    return all([mallopt(-4, 0) if most>=_all else mallopt(-3, 2**25), mallopt(-1, min(most, _all)), mallopt(-2, 2**26 if most>=_all else 2**24)])
+    return True

@@ -23,14 +23,14 @@ class _Dot(torch.autograd.Function):
     def forward(ctx, u, i, uw, iw, ub, ib, mean):
         p,q = uw.index_select(0, u),iw.index_select(0, i)
         ctx.save_for_backward(u, i, p, q)
-        ctx.sizes = len(uw),len(iw)
+        ctx.weights = uw,iw
         return (p*q).sum(1).add_(ub.view(-1).index_select(0, u)).add_(ib.view(-1).index_select(0, i)).add_(mean)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, g):
-        u,i,p,q = ctx.saved_tensors
-        nu,ni = ctx.sizes
+        (u,i,p,q),(uw,iw) = ctx.saved_tensors,ctx.weights
+        if torch.is_grad_enabled(): p,q = uw.index_select(0, u),iw.index_select(0, i) # somebody wants derivatives of these
+        nu,ni = len(uw),len(iw)
         def spread(n, idx, t): return t.new_zeros(n, *t.shape[1:]).index_add_(0, idx, t)
         return None,None,spread(nu, u, g[:,None]*q),spread(ni, i, g[:,None]*p),spread(nu, u, g)[:,None],spread(ni, i, g)[:,None],None
 

@@ -86,21 +86,27 @@ def encode_target(
     df:'pandas.DataFrame', # The table
     y_names:list, # What is to be predicted
     splits:tuple, # Positions for training and validation
-)->torch.Tensor: # (rows, ...)
+)->torch.Tensor: # (rows,) of classes; (rows, targets) of numbers
     "Let a target's block learn and encode; each different value is encoded once"
     _check_target(df, y_names)
     if type(block) is RegressionBlock: return _numbers(block, df, y_names)
     codes,vals = _different(df, y_names)
     _learn_target(block, codes, vals, splits, _RowNames(df))
-    return torch.stack([block.encode(o) for o in vals])[torch.from_numpy(codes)]
+    return _of_values(block, codes, vals)
 
 # %% ../../../nbs/30d_tabular.core.ipynb #547139e3
+def _of_values(block, codes, vals):
+    "The target of each row, from the different values"
+    res = torch.stack([block.encode(o) for o in vals])[torch.from_numpy(codes)]
+    return res[:,None] if isinstance(block, RegressionBlock) and res.ndim==1 else res
+
 def _numbers(block, df, y_names):
     res = torch.from_numpy(np.stack([as_numbers(df[o], o) for o in y_names], 1)).float()
     if block.n_out not in (None, len(y_names)): raise ValueError(f'y_block wants {block.n_out} numbers, and there are {len(y_names)} target columns')
     block.n_out = len(y_names)
-    return res[:,0] if len(y_names)==1 else res
+    return res
 
+# %% ../../../nbs/30d_tabular.core.ipynb #4aea41ba
 def _learn_target(block, codes, vals, splits, rows):
     "Let a block learn from all rows; of plain classes, if nothing is wrong, from each different value alone"
     seen,held = (pd.unique(codes[np.asarray(o, dtype=np.int64)]) for o in splits)
@@ -261,11 +267,11 @@ def encode_known(
     block:Block, # A target's block that has learnt already
     df:'pandas.DataFrame', # Rows with targets
     y_names:list, # The target columns
-)->torch.Tensor: # (rows, ...)
+)->torch.Tensor: # (rows,) of classes; (rows, targets) of numbers
     "Encode targets with what a block knows"
     if type(block) is RegressionBlock: return _numbers(block, df, y_names)
     codes,vals = _different(df, y_names)
-    return torch.stack([block.encode(o) for o in vals])[torch.from_numpy(codes)]
+    return _of_values(block, codes, vals)
 
 # %% ../../../nbs/30d_tabular.core.ipynb #638f8dbe
 @patch

@@ -7,13 +7,10 @@ __all__ = ['emb_sz_rule', 'get_emb_sz', 'Embedding', 'lin_block', 'TabularModel'
 
 # %% ../../../nbs/31a_tabular.model.ipynb #9b9932a0
 from collections.abc import Callable
-from itertools import takewhile
 
 import torch
-from fastcore.basics import patch
 from torch import nn
 
-from ..chain import Chain, Rows, can_chain
 from ..layers import Rescale, SigmoidRange
 
 # %% ../../../nbs/31a_tabular.model.ipynb #b8b43f6f
@@ -76,7 +73,7 @@ class TabularModel(nn.Module):
     ):
         super().__init__()
         self.embeds = nn.ModuleList([Embedding(ni, nf) for ni,nf in emb_szs])
-        self.emb_drop,self._chain = nn.Dropout(embed_p),None
+        self.emb_drop = nn.Dropout(embed_p)
         self.bn_cont = nn.BatchNorm1d(n_cont) if bn_cont and n_cont else None
         self.n_emb,self.n_cont = sum(nf for _,nf in emb_szs),n_cont
         if not self.n_emb+n_cont: raise ValueError('A model of nothing: there are no embeddings and no continuous columns')
@@ -88,7 +85,6 @@ class TabularModel(nn.Module):
         x_cont:torch.Tensor, # (bs, continuous columns)
     )->torch.Tensor: # (bs, out_sz)
         "Answers for rows"
-        if (quick := self._in_one_go(x_cat, x_cont)) is not None: return quick
         xs = [self.emb_drop(torch.cat([e(x_cat[:,i]) for i,e in enumerate(self.embeds)], 1))] if self.n_emb else []
         if self.n_cont: xs.append(x_cont if self.bn_cont is None else self.bn_cont(x_cont))
         return self.layers(torch.cat(xs, 1) if len(xs)>1 else xs[0])
@@ -102,39 +98,6 @@ def _drops(ps, layers):
 def _blocks(sizes, ps, use_bn, bn_final, lin_first):
     n = len(sizes)-1
     return [lin_block(sizes[i], sizes[i+1], ps[i] if i<n-1 else 0., use_bn and (i<n-1 or bn_final), nn.ReLU if i<n-1 else None, lin_first) for i in range(n)]
-
-# %% ../../../nbs/31a_tabular.model.ipynb #51a433c5
-def _all_plain(xs): return all(type(x) is torch.Tensor and x.device.type=='cpu' and not x.requires_grad for x in xs)
-
-@patch
-def _in_one_go(self:TabularModel, x_cat, x_cont):
-    "The answers; None if it has to be layer by layer"
-    if not self.training or self._chain is False or not can_chain(): return
-    xs = ([x_cat] if self.n_emb else []) + ([x_cont] if self.n_cont else [])
-    if not _all_plain(xs) or len(xs[0])<2 or (self.n_cont and x_cont.dtype is not torch.float32): return
-    if self._chain is None or not self._chain.fits(): self._make_chain()
-    if not self._chain: return
-    if not self.n_emb: return self._chain(x_cont)
-    places = self._chain.rows.places(x_cat) if x_cat.dtype in (torch.int32,torch.int64) else None
-    return None if places is None else self._chain((places, x_cont if self.n_cont else None))
-
-@patch
-def _make_chain(self:TabularModel):
-    "For the layers as they are now; False if that can't be"
-    blocks,sizes = list(takewhile(lambda o: type(o) is nn.Sequential, self.layers)),[tuple(o.weight.shape) for o in self.embeds]
-    layers = [o for b in blocks for o in b]
-    first = dict(rows=Rows(sizes), embeds=list(self.embeds), drop=self.emb_drop, norm=self.bn_cont) if self.n_emb else {}
-    if not self.n_emb and self.bn_cont is not None: layers.insert(0, self.bn_cont)
-    self._chain = Chain(layers, [self.layers,self.embeds,*blocks], self, list(self.layers)[len(blocks):], **first)
-    if sum(a*b for a,b in sizes)>2**18 or not self._chain.fits(): self._chain = False
-
-@patch
-def train(self:TabularModel,
-    mode:bool=True, # Training, or evaluation?
-)->TabularModel: # The same model
-    "Switch, and see again if the layers can be gone through in one go"
-    self._chain = self._chain or None
-    return super(TabularModel, self).train(mode)
 
 # %% ../../../nbs/31a_tabular.model.ipynb #3dd8906b
 def tabular_from_desc(

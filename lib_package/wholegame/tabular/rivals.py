@@ -157,7 +157,7 @@ def random_forest(
     m = (ensemble.RandomForestClassifier if said else ensemble.RandomForestRegressor)(n_estimators, max_features=max_features or ('sqrt' if said else 1/3),
         min_samples_leaf=min_samples_leaf or (1 if said else 5), n_jobs=_n_jobs(n_jobs), random_state=seed, **kw)
     start = perf_counter()
-    m.fit(_x(cats, conts), y.numpy(), sample_weight=row_weights(y, class_weight, s.blocks[2].vocab))
+    m.fit(_x(cats, conts), (y[:,0] if y.shape[1:]==(1,) else y).numpy(), sample_weight=row_weights(y, class_weight, s.blocks[2].vocab))
     return Rival('random forest', m, _forest_answer(m, task, s.blocks[2].vocab), s, perf_counter()-start)
 
 def _forest_answer(m, task, vocab):
