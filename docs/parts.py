@@ -4,7 +4,7 @@ from pathlib import Path
 
 from adapt import root, text
 
-chapters = {'Ground':'0[0-3]', 'Data':'0[4-9]', 'Training':'1', 'Pictures':'2', 'Tables, and ratings':'3', 'Giving it away, and teaching':'[45]'}
+chapters = {'Ground':'0[0-3]', 'Data':'0[4-8]', 'Training':'09|1', 'Pictures':'2', 'Tables, and ratings':'3', 'Giving it away, and teaching':'[45]'}
 
 def title(f):
     "Title and subtitle of a notebook or page"
