@@ -367,7 +367,7 @@ def test_one_loader_is_enough():
     x = torch.randn(8,3)
     learn = Learner(DataLoaders([(x,x[:,0]>0)]), nn.Sequential(nn.Linear(3,1), nn.Flatten(0)), lambda p,t: nn.functional.mse_loss(p, t.float())).no_bar()
     learn.fit(1)
-    assert learn.recorder.metric_names==['train_loss'] and len(learn.recorder.values)==1
+    assert learn.recorder.value_names==['train_loss'] and len(learn.recorder.values)==1
 
 
 @pytest.mark.parametrize('name', ['Model','Opt','Metrics','Fit','Dls'])

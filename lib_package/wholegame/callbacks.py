@@ -33,7 +33,7 @@ class TrackerCallback(Callback):
         self.min_delta = -abs(min_delta) if self.comp(0,1) else abs(min_delta)
 
     def before_fit(self):
-        names = list(self.recorder.metric_names)
+        names = list(self.recorder.value_names)
         if self.monitor not in names:
             raise ValueError(f"monitor={self.monitor!r} is not recorded; recorded: {', '.join(names)}.{did_you_mean(self.monitor, names)}")
         self.idx = names.index(self.monitor)
@@ -196,7 +196,7 @@ class CSVLogger(Callback):
     def load_state(self, o): self.append = True # a training that is resumed goes on with its file
 
     def before_fit(self):
-        file,self.names = Path(self.learn.path)/self.fname, ['epoch', *self.recorder.metric_names]
+        file,self.names = Path(self.learn.path)/self.fname, ['epoch', *self.recorder.value_names]
         self.append,self.file = (self.append or file==self.file) and file.exists(), file
         if self.append and (old := file.read_text().splitlines()[0]) != ','.join(self.names):
             raise ValueError(f"{file} has the columns {old}, this training has {','.join(self.names)}. Use another fname, or append=False.")

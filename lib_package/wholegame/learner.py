@@ -23,7 +23,7 @@ from .events import (Callback, CallbackList, CancelBackwardException, CancelBatc
 from .metrics import as_metric
 from .optimizer import Adam, get_hypers, make_opt, param_groups, restore_hypers
 from .optimizer import set_hypers as _set_hypers
-from .pairing import compared
+from .pairing import compared, is_column, matched
 from .precision import LossScaler, keep_freed_memory, pick_dtype, pick_layout, skips_pixels, to_device, to_float
 from .norms import WarmNorm
 from .recorder import ProgressCallback, Recorder, find_bs
@@ -107,7 +107,7 @@ def _setup(self:Learner, dls, model, loss_func, cbs, metrics, path, device, mixe
     self.path = Path(path or getattr(dls, 'path', None) or '.')
     self.device = torch.device(device or getattr(dls, 'device', None) or default_device())
     self.epoch = self.n_epoch = self.iter = self.n_iter = self.done = self.n_train = 0
-    self._groups_of = self._opt_of = self._resume = self._rng = self._n_inp = None
+    self._groups_of = self._opt_of = self._resume = self._rng = self._n_inp = self._in_columns = None
     self._via,self._part,self._stop,self._keep,self._heard = None,(0,1),False,True,None
     cbs = [check_callback(o) for o in _listify(cbs)]
     self.add_cbs([o() for o in (Recorder,ProgressCallback,WarmNorm) if not any(isinstance(c, o) for c in cbs)] + cbs)
@@ -284,6 +284,7 @@ def forward(self:Learner):
     else:
         with torch.autocast(self.device.type, dtype=self.mixed): pred = self.model(*self.xb)
         self.pred = to_float(pred)
+    if self._in_columns and is_column(self.pred, self.yb): self.yb = matched(torch.nn.functional.mse_loss, self.pred, self.yb)
     self('after_pred')
 
 @patch
@@ -371,6 +372,7 @@ def _pass_over(self:Learner, dl, training):
     self.model.train(training)
     self.training,self.dl,self.n_iter = training,dl,_len(dl)
     self._n_inp = getattr(dl, 'n_inp', None) or getattr(self.dls, 'n_inp', None)
+    self._in_columns = getattr(self.dls, 'in_columns', False)
 
 # %% ../../nbs/13c_learner.ipynb #157306b5
 @patch
@@ -491,7 +493,7 @@ def via(self:Learner,
     finally: self._via,self._part = old
 
 # %% ../../nbs/13c_learner.ipynb #56736575
-_seen = 'xb yb pred loss loss_grad dl iter n_iter training done _rng _n_inp'.split()
+_seen = 'xb yb pred loss loss_grad dl iter n_iter training done _rng _n_inp _in_columns'.split()
 
 @patch
 def eval_pass(self:Learner,

@@ -7,7 +7,7 @@ __all__ = ['accuracy', 'error_rate', 'top_k_accuracy', 'check_thresh', 'accuracy
            'AvgMetric', 'as_metric', 'F1Score', 'foreground_acc', 'DiceMulti', 'RocAucBinary', 'Perplexity']
 
 # %% ../../nbs/10_metrics.ipynb #ce991523
-import copy, math, warnings
+import copy, inspect, math, warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -27,7 +27,7 @@ def _check_classes(name, preds, targs, axis):
     if fits and (preds.ndim<4 or axis==1): return
     if preds.ndim==4: hint = 'for masks use foreground_acc or DiceMulti.'
     elif preds.shape==targs.shape and preds.ndim>1 and preds.shape[-1]>1: hint = 'for several labels per item use accuracy_multi.'
-    elif targs.is_floating_point(): hint = 'for numbers use mse, rmse or mae.'
+    elif targs.is_floating_point(): hint = 'for numbers use mse, rmse or mae. If these are numbers of classes, pass y_block=CategoryBlock() where the data are made.'
     else: hint = 'it needs predictions (n, classes) and targets (n,).'
     _wrong_kind(name, preds, targs, f'it is for one class per item; {hint}')
 
@@ -168,13 +168,19 @@ class AvgMetric(Metric):
 # %% ../../nbs/10_metrics.ipynb #843f513e
 rmse.averaging = dict(of=mse, final=math.sqrt)
 
+def _two_args(m):
+    "A metric that can be told predictions and targets"
+    n = [o.kind for o in inspect.signature(m.accumulate).parameters.values()]
+    if len(n)==1 and n[0]<=1: raise TypeError(f"{type(m).__name__}.accumulate takes one argument, as fastai's metrics take the learner. Here it gets predictions and targets: write def accumulate(self, preds, targs)")
+    return m
+
 def as_metric(
     f:Callable, # A function of (preds, targs), a `Metric`, or a class of them
     name:str|None=None, # Heading of its column; `None` is the function's name
 )->Metric: # `f` itself if it is one
     "Make `f` a metric of the whole set"
-    if isinstance(f, Metric): return f
-    if isinstance(f, type) and issubclass(f, Metric): return f()
+    if isinstance(f, type) and issubclass(f, Metric): f = f()
+    if isinstance(f, Metric): return _two_args(f)
     if not callable(f): raise TypeError(f'A metric is a function of (preds, targs) or a Metric, not {f!r}')
     how = dict(getattr(f.func if isinstance(f, partial) else f, 'averaging', {}))
     if 'weight' in how and isinstance(f, partial): how['weight'] = partial(how['weight'], *f.args, **f.keywords)

@@ -59,9 +59,9 @@ class Recorder(Callback):
     @property
     def losses(self): return self.smooth.values
     @property
-    def metric_names(self):
-        valid = ['valid_loss', *(o.name for o in self.metrics)] if self.has_valid else []
-        return ['train_loss', *valid]
+    def value_names(self): return ['train_loss', *(['valid_loss', *(o.name for o in self.metrics)] if self.has_valid else [])]
+    @property
+    def metric_names(self): return ['epoch', *self.value_names, 'time'] # all columns that are shown
 
     def before_fit(self): self.smooth.values; self.smooth.restart(); self.noted = None
     def before_epoch(self):
@@ -114,7 +114,7 @@ def after_epoch(self:Recorder):
     losses = self.losses
     self.values.append([losses[-1] if losses else math.nan, *self.results])
     self.iters.append(len(losses))
-    self.history.append(dict(epoch=self.epoch, **dict(zip(self.metric_names, self.values[-1])), time=perf_counter()-self.start))
+    self.history.append(dict(epoch=self.epoch, **dict(zip(self.value_names, self.values[-1])), time=perf_counter()-self.start))
     self.warn_nan()
 
 # %% ../../nbs/13b_recorder.ipynb #cafde97e
@@ -294,7 +294,7 @@ class ProgressCallback(Callback):
     out = None
     def before_fit(self):
         kind = progress_here()
-        self.out,self.next = kind and kind(self.recorder.metric_names), perf_counter()+self.every
+        self.out,self.next = kind and kind(self.recorder.value_names), perf_counter()+self.every
 
     def after_batch(self):
         if self.out is None or perf_counter()<self.next: return

@@ -53,6 +53,7 @@ class CollabLearner(Learner):
         return super().predict_batch(rows_of(items) if hasattr(items, 'columns') else items, bs)
 
 PairBlock.learner = CollabLearner # what an exported model is opened as
+CollabDataLoaders.in_columns = True # ratings take the shape of a model's answers, a row or a column
 
 # %% ../../../nbs/33c_collab.learner.ipynb #b92bc47c
 @explain_args()

@@ -8,15 +8,18 @@ __all__ = ['pd', 'plt', 'LastSplitter', 'predict_all', 'Taste', 'recommend', 'it
            'bias_scorer', 'rank_scores']
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #7417084e
+import re, warnings
 from collections.abc import Callable
+from numbers import Number
 from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from .learner import CollabLearner
-from .model import EmbeddingDotBias
+from .model import EmbeddingDotBias, as_names, number_of
 from ..core import did_you_mean, lazy_module
+from ..data.splits import _comparable
 from ..data.transforms import Splitter
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #87b5a708
@@ -34,11 +37,17 @@ class LastSplitter(Splitter):
     def split(self, items):
         for o in (self.user,self.time):
             if o not in items: raise ValueError(f"No column {o!r}.{did_you_mean(o, items.columns)}")
-        order = items[self.time].to_numpy().argsort(kind='stable')
+        order = pd.factorize(_times(items, self.time), sort=True)[0].argsort(kind='stable')
         users = items[self.user].iloc[order]
         from_end = users.groupby(users, sort=False).cumcount(ascending=False).to_numpy()
         late = (from_end<self.n) & (users.map(users.value_counts()).to_numpy()>2*self.n)
         return np.sort(order[~late]),np.sort(order[late])
+
+def _times(items, name):
+    "Times that can be sorted; text has to be in the order of ISO 8601"
+    if odd := [o for o in items[name].dropna().unique() if isinstance(o, str) and not re.match(r'\d{4}-\d\d-\d\d', o)]:
+        raise ValueError(f"'{name}' holds text (first: {odd[0]!r}), which sorts by its letters. Make times of it, df['{name}'] = pd.to_datetime(df['{name}'], format=...), or numbers with pd.to_numeric.")
+    return _comparable(items, name, name)
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #fa0001a1
 def _dot(learn):
@@ -51,12 +60,12 @@ def predict_all(
     learn:CollabLearner, # Trained
     users:torch.Tensor, # (n,) numbers of users
 )->torch.Tensor: # (n, items) on the CPU, item 0 is the unknown one
-    "The predicted rating of every item by each of some users"
+    "What the model says of every item for each of some users, before an activation of the loss, which changes no order"
     m = learn.bare.eval()
     users = users.to(learn.device).long()
     if isinstance(m, EmbeddingDotBias): return m.squeeze(m.mean + m.u_bias(users) + m.i_bias.weight.T + m.u_weight(users)@m.i_weight.weight.T).cpu()
     items = torch.arange(len(learn.dls.classes[learn.dls.item_name]), device=users.device)
-    return torch.stack([m(torch.stack([u.expand(len(items)),items], 1)) for u in users]).cpu()
+    return torch.stack([m(torch.stack([u.expand(len(items)),items], 1)).reshape(len(items)) for u in users]).cpu()
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #e172219c
 class Taste(NamedTuple):
@@ -66,16 +75,28 @@ class Taste(NamedTuple):
     known:tuple=() # What the ratings were about
 
 def _number(learn, user):
-    o2i = learn.dls.blocks[0].o2i[learn.dls.user_name]
     if user is None: return 0
-    if user in o2i: return o2i[user]
-    raise ValueError(f"{learn.dls.user_name}={user!r} is not among the {len(o2i):,} users of the training ratings.{did_you_mean(user, o2i)} For somebody new use fit_user(learn, {{item: rating}}), or user=None.")
+    return number_of(user, learn.dls.blocks[0].o2i[learn.dls.user_name], learn.dls.user_name, False, 'For somebody new use fit_user(learn, {item: rating}), or user=None.')
 
+def _items(learn, items):
+    "Numbers of one item, or of several"
+    name = learn.dls.item_name
+    o2i = learn.dls.blocks[0].o2i[name]
+    return torch.tensor([number_of(o, o2i, name) for o in as_names(items, o2i)], dtype=torch.long)
+
+# %% ../../../nbs/33d_collab.ranking.ipynb #9186c2d2
 def _rated(learn, u):
     "Numbers of the items that a user has rated"
     if u==0: return torch.zeros(0, dtype=torch.long)
-    xs = [t for o in (learn.dls.train_ds,learn.dls.valid_ds) if (t := o.targets[0]).ndim==2]
-    return torch.cat([t[t[:,0]==u][:,1].long().cpu() for t in xs]) if xs else torch.zeros(0, dtype=torch.long)
+    if not _has_ratings(learn):
+        warnings.warn('An exported model has no ratings: what this user has rated may be recommended again. Pass it as seen=[...], or seen=[] if it may.', stacklevel=4)
+        return torch.zeros(0, dtype=torch.long)
+    return torch.cat([t[t[:,0]==u][:,1].long().cpu() for t in (o.targets[0] for o in (learn.dls.train_ds,learn.dls.valid_ds))])
+
+def _has_ratings(learn): return learn.dls.train_ds.targets[0].ndim==2
+
+def _need_ratings(learn, what):
+    if not _has_ratings(learn): raise ValueError(f'An exported model has no ratings: {what}')
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #e92755a2
 @torch.no_grad()
@@ -86,15 +107,16 @@ def recommend(
     seen:list=None, # Items to leave out; None takes those the user has rated
 )->'pandas.DataFrame': # Items, best first, with predicted ratings
     "The items that a user would like best, of those not seen"
+    if n<1: raise ValueError(f'n={n}: how many items are wanted? 1 or more')
     item = learn.dls.item_name
-    names,block = learn.dls.classes[item],learn.dls.blocks[0]
-    if isinstance(user, Taste): scores,seen = _scores_of(learn, user),user.known if seen is None else seen
-    else: scores = predict_all(learn, torch.tensor([_number(learn, user)]))[0]
-    out = _rated(learn, _number(learn, user)) if seen is None else torch.tensor([block.o2i[item].get(o, 0) for o in seen], dtype=torch.long)
-    scores = scores.clone()
-    scores[0] = scores[out] = -torch.inf
-    top = scores.topk(min(n, len(scores)-len(out.unique())-1)).indices
-    return pd.DataFrame({item:[names[i] for i in top], f'{learn.dls.rating_name}, predicted':scores[top].tolist()})
+    if isinstance(user, Taste): scores,seen = _scores_of(learn, user),list(user.known) if seen is None else seen
+    else: scores = predict_all(learn, torch.tensor([u := _number(learn, user)]))[0]
+    out = _rated(learn, u) if seen is None else _items(learn, seen)
+    free = scores.clone()
+    free[0] = free[out] = -torch.inf
+    top = free.topk(min(n, len(free)-len(out.unique())-1)).indices
+    said = learn._reader.activation(scores[top]) # as in `get_preds`
+    return pd.DataFrame({item:[learn.dls.classes[item][i] for i in top], f'{learn.dls.rating_name}, predicted':said.tolist()})
 
 @torch.no_grad()
 def _scores_of(learn, taste):
@@ -127,10 +149,9 @@ def nearest_items(
     n:int=10, # How many
 )->'pandas.Series': # Cosine of the angle between the factors, 1 at most
     "Items that the same people like"
-    _dot(learn).index(item)
     f = item_factors(learn).drop(columns='bias')
-    f = f.div(np.sqrt((f**2).sum(axis=1)), axis=0)
-    return (f@f.loc[item]).drop(item).nlargest(n).rename('similarity')
+    f,i = f.div(np.sqrt((f**2).sum(axis=1)), axis=0),number_of(item, learn.dls.blocks[0].o2i[learn.dls.item_name], learn.dls.item_name)-1
+    return (f@f.iloc[i]).drop(f.index[i]).nlargest(n).rename('similarity')
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #2ef3f90a
 def plot_items(
@@ -143,15 +164,15 @@ def plot_items(
     f = item_factors(learn).drop(columns='bias')
     xy = (f-f.mean())@np.linalg.svd(f-f.mean(), full_matrices=False)[2][:2].T
     if items is None: items = _most_rated(learn, n)
-    ax,xy = plt.subplots(figsize=figsize, layout='constrained')[1],xy.loc[list(items)]
+    ax,xy = plt.subplots(figsize=figsize, layout='constrained')[1],xy.iloc[_items(learn, items)-1]
     ax.scatter(xy[0], xy[1], s=8)
     ax.set(xlabel='first component', ylabel='second component')
     _label(ax, xy)
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #917c69c0
 def _most_rated(learn, n):
+    _need_ratings(learn, 'pass items=')
     x = learn.dls.train_ds.targets[0]
-    if x.ndim<2: raise ValueError('This learner has no ratings, so pass items=')
     top = x[:,1].bincount().argsort(descending=True)
     return [learn.dls.classes[learn.dls.item_name][i] for i in top[top>0][:n]]
 
@@ -222,32 +243,39 @@ def fit_item(
     return _fit(learn, ratings, noise, True)
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #b1d69054
+def _lists(a):
+    "A table with a row for each user"
+    if (a := np.asarray(a)).ndim!=2 or not a.size: raise ValueError(f'A row of k items for each user is wanted, (users, k), and this is {a.shape}')
+    return a
+
 def recall_at_k(
     hits:np.ndarray, # (users, k) is the item at this rank relevant?
     n_relevant:np.ndarray, # (users,) how many relevant items there are, at least 1
 )->np.ndarray: # (users,) 0 to 1
     "Share of the relevant items that are in the list"
-    return np.asarray(hits).sum(1)/np.asarray(n_relevant)
+    return _lists(hits).sum(1)/np.asarray(n_relevant)
 
+# %% ../../../nbs/33d_collab.ranking.ipynb #8d05a46d
 def hit_rate(
     hits:np.ndarray, # (users, k) is the item at this rank relevant?
 )->float: # 0 to 1
     "Share of users with a relevant item in their list"
-    return float(np.asarray(hits).any(1).mean())
+    return float(_lists(hits).any(1).mean())
 
 def ndcg_at_k(
     gains:np.ndarray, # (users, k) gain of the item at each rank, 0 if it isn't relevant
     ideal:np.ndarray, # (users, k) the gains in the best order; rows of zeros give nan
 )->np.ndarray: # (users,) 0 to 1
     "Discounted gain of lists, as a share of the best possible"
-    discount = 1/np.log2(np.arange(np.shape(gains)[1])+2)
-    return (np.asarray(gains)@discount)/(np.asarray(ideal)@discount)
+    discount = 1/np.log2(np.arange(_lists(gains).shape[1])+2)
+    return (_lists(gains)@discount)/(_lists(ideal)@discount)
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #68b45c86
 def popularity_scorer(
     learn:CollabLearner, # With training ratings
 )->Callable: # (n,) numbers of users -> (n, items)
     "Score items by how often they were rated, for everybody alike"
+    _need_ratings(learn, 'popularity_scorer counts those of training, so take the learner that was trained')
     n = torch.bincount(learn.dls.train_ds.targets[0][:,1].cpu(), minlength=len(learn.dls.classes[learn.dls.item_name])).float()
     return lambda users: n.expand(len(users), -1)
 
@@ -261,13 +289,20 @@ def bias_scorer(
 # %% ../../../nbs/33d_collab.ranking.ipynb #99265360
 def _keys(x, n_items): return x[:,0].cpu().numpy().astype(np.int64)*n_items + x[:,1].cpu().numpy()
 
-def _held_out(ds, n_items, relevant, gain):
-    "Sorted keys of relevant held-out pairs that training knows, and their gains"
-    x,y = (ds.targets[k].cpu() for k in (0,1))
-    keep = (x>0).all(1) & (y>=relevant)
-    keys,g = _keys(x[keep], n_items),y[keep].numpy() if gain else np.ones(int(keep.sum()), dtype=np.float32)
-    order = keys.argsort(kind='stable')
-    return keys[order],g[order]
+def _held_out(learn, train, relevant):
+    "Sorted keys of relevant held-out pairs, each once with its best rating; of known users and items, and not in training"
+    x,y = (learn.dls.valid_ds.targets[k].cpu() for k in (0,1))
+    new = dict(zip(learn.dls.classes, (x==0).sum(0).tolist()))
+    known = (x>0).all(1)
+    keys,y = _keys(x[known], len(learn.dls.classes[learn.dls.item_name])),y[known].numpy().ravel()
+    if not len(keys): raise ValueError(f"None of the {len(x):,} held-out ratings is by a user and of an item that training knows ({', '.join(f'{k}: {n:,} unknown' for k,n in new.items())}): nothing can be ranked. Hold back some ratings of each, as RandomSplitter and LastSplitter do.")
+    fresh = ~np.isin(keys, train)
+    if not fresh.any(): raise ValueError(f'All {len(keys):,} held-out pairs are in training too: nothing is left to rank')
+    keep = np.flatnonzero(fresh & (y>=relevant))
+    if not len(keep): raise ValueError(f'No held-out rating reaches {relevant:g}: nothing is relevant')
+    order = keep[np.lexsort((-y[keep], keys[keep]))]
+    keys,first = np.unique(keys[order], return_index=True)
+    return keys,y[order][first]
 
 def _look_up(keys, gains, wanted):
     "Gain of each wanted pair, 0 where it isn't among `keys`"
@@ -293,7 +328,8 @@ def _ranked(scorer, users, train, starts, k):
     rows = np.repeat(np.arange(len(users)), lens)
     at = np.arange(lens.sum()) - np.repeat(lens.cumsum()-lens, lens) + np.repeat(starts[users], lens)
     scores[torch.from_numpy(rows),torch.from_numpy(train[at])] = -torch.inf
-    return scores.topk(k).indices.numpy()
+    top = scores.topk(k)
+    return top.indices.masked_fill(top.values==-torch.inf, 0).numpy() # item 0 is never a hit
 
 def rank_scores(
     learn:CollabLearner, # With training and validation ratings
@@ -304,15 +340,17 @@ def rank_scores(
     gain:bool=False, # Count a relevant item by its rating, instead of as 1?
 )->dict: # 'recall', 'ndcg', 'hit_rate', and how many 'users' they are averaged over
     "How good are lists of `k` items, without those rated in training?"
+    if k<1: raise ValueError(f'k={k}: how long are the lists? 1 or more')
+    _need_ratings(learn, 'rank_scores needs those of training and of validation, so take the learner that was trained')
     x,y = (learn.dls.train_ds.targets[o].cpu() for o in (0,1))
     n_users,n_items = map(len, learn.dls.classes.values())
     pairs = np.sort(_keys(x, n_items))
     starts = np.searchsorted(pairs, np.arange(n_users+1)*n_items)
-    keys,gains = _held_out(learn.dls.valid_ds, n_items, y.mean().item() if relevant is None else relevant, gain)
-    if not len(keys): raise ValueError(f'No held-out rating reaches {relevant}: nothing is relevant')
+    keys,gains = _held_out(learn, pairs, y.mean().item() if relevant is None else relevant)
+    if not gain: gains = np.ones(len(keys))
     users,k = np.unique(keys//n_items),min(k, n_items-1)
     score = scorer or (lambda o: predict_all(learn, o))
     tops = np.concatenate([_ranked(score, users[i:i+bs], pairs%n_items, starts, k) for i in range(0, len(users), bs)])
-    got,ideal = _look_up(keys, gains, users[:,None]*n_items+tops),_ideal(keys, gains, users, n_items, k)
-    n_rel = np.bincount(np.searchsorted(users, keys//n_items))
-    return {'recall':float(recall_at_k(got>0, n_rel).mean()), 'ndcg':float(ndcg_at_k(got, ideal).mean()), 'hit_rate':hit_rate(got>0), 'users':len(users)}
+    wanted,n_rel = users[:,None]*n_items+tops,np.bincount(np.searchsorted(users, keys//n_items))
+    hits,ndcg = np.isin(wanted, keys),ndcg_at_k(_look_up(keys, gains, wanted), _ideal(keys, gains, users, n_items, k))
+    return {'recall':float(recall_at_k(hits, n_rel).mean()), 'ndcg':float(ndcg.mean()), 'hit_rate':hit_rate(hits), 'users':len(users)}

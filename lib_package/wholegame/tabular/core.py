@@ -46,6 +46,10 @@ def check_columns(
 # %% ../../../nbs/30d_tabular.core.ipynb #c914d4ff
 def _is_number(c): return pd.api.types.is_numeric_dtype(c) and not pd.api.types.is_bool_dtype(c)
 
+def _in_order(c):
+    "The values of a column that has an order of its own, or None"
+    return [_plain(o) for o in c.dtype.categories if (c==o).any()] if isinstance(c.dtype, pd.CategoricalDtype) and c.dtype.ordered else None
+
 def guess_target(
     df:'pandas.DataFrame', # The table
     y_names:list, # What is to be predicted
@@ -53,7 +57,7 @@ def guess_target(
     "The kind of target that columns look like"
     cols = [df[o] for o in y_names]
     if len(cols)>1: return _guess_several(cols, y_names)
-    if not _is_number(cols[0]): return CategoryBlock()
+    if not _is_number(cols[0]): return CategoryBlock(_in_order(cols[0]))
     vals = cols[0].dropna().unique()
     if len(vals)>2 or (vals%1!=0).any(): return RegressionBlock(1)
     say(f"'{y_names[0]}' has {len(vals)} different whole numbers: taken for classes. If it is a number to predict, pass y_block=RegressionBlock(), and for how many of something CountBlock().")
@@ -170,16 +174,25 @@ def _choose(df, cat_names, cont_names, y_names):
     elif cont_names is None: cont_names = [o for o in df.columns if o not in _names(cat_names) and o not in y_names]
     return _names(cat_names),_names(cont_names)
 
+# %% ../../../nbs/30d_tabular.core.ipynb #6f916d32
+def _positions(o, n):
+    "Positions, also of a mask of True and False"
+    o = np.asarray(o if isinstance(o, np.ndarray) else list(o))
+    if o.dtype!=bool: return o.astype(np.int64)
+    if len(o)!=n: raise ValueError(f'A mask of {len(o)} for {n} rows')
+    return np.flatnonzero(o)
+
 def _splits(splits, df):
     "Positions for training and validation, checked"
     if isinstance(splits, type): raise TypeError(f'{splits.__name__} needs to be called: {splits.__name__}()')
     train,valid = (range(len(df)),[]) if splits is None else splits(df) if callable(splits) else splits
-    train,valid = (np.asarray(o if isinstance(o, (list,np.ndarray)) else list(o), dtype=np.int64) for o in (train,valid))
+    train,valid = (_positions(o, len(df)) for o in (train,valid))
     if not len(train): raise ValueError(f'The splitter put all {len(df)} rows in validation, 0 in training.')
     if (far := [int(i) for o in (train,valid) if len(o) for i in (o.min(),o.max()) if not 0<=i<len(df)]): raise ValueError(f'Position {far[0]} is not there: the {len(df)} rows are numbered 0 to {len(df)-1}')
     if (both := valid[np.isin(valid, train)]).size: raise ValueError(f'{len(set(both))} rows are in training and in validation (first: position {both.min()})')
     return train,valid
 
+# %% ../../../nbs/30d_tabular.core.ipynb #096d579f
 @patch
 def _encode(self:TabularPandas, known, y_block):
     df = self.df
@@ -217,6 +230,7 @@ def xs(self:TabularPandas)->'pandas.DataFrame': # One column per input
 @patch(as_prop=True)
 def ys(self:TabularPandas)->'pandas.DataFrame': # One column per target
     "Targets as numbers"
+    if type(self.y_block) is RegressionBlock: return pd.DataFrame({o:as_numbers(self.df[o].iloc[self.idxs], o) for o in self.y_names}, index=self.df.index[self.idxs])
     y = self.tensors[2][torch.from_numpy(self.idxs)]
     return pd.DataFrame(y.reshape(len(y), -1).numpy(), columns=self.y_names, index=self.df.index[self.idxs])
 

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from fastcore.basics import patch
 
@@ -30,13 +31,19 @@ pd = lazy_module('pandas')
 def _getter(names): return ColReader(names[0]) if len(names)==1 else ColReader(names)
 def _as_is(o): return o
 
+# %% ../../../nbs/30e_tabular.data.ipynb #fce15f13
 @patch
 def dataset(self:TabularPandas,
     train:bool=True, # The training rows, or the validation rows?
 )->Dataset: # Its elements are tensors already
     "One part as a `Dataset`"
-    idxs = self.splits[0 if train else 1]
-    i = torch.from_numpy(idxs)
+    return self._dataset(self.splits[0 if train else 1], train)
+
+@patch
+def _dataset(self:TabularPandas, idxs=None, train=None):
+    "These rows, or those that `to.train` and `to.valid` stand for"
+    idxs = self.idxs if idxs is None else idxs
+    i,train = torch.from_numpy(idxs),np.array_equal(idxs, self.splits[0]) if train is None else train
     blocks = [self.cats, self.conts] + ([self.y_block] if len(self.tensors)>2 else [])
     getters = [_as_is, _as_is] + [_getter(self.y_names)]*(len(blocks)-2)
     return Dataset(TableRows(self.df, idxs), blocks, getters, 2, train, {k:t[i] for k,t in enumerate(self.tensors)})
@@ -44,6 +51,12 @@ def dataset(self:TabularPandas,
 # %% ../../../nbs/30e_tabular.data.ipynb #add97550
 class TabDataLoader(TensorLoader):
     "Batches `(cats, conts, y)` of a table"
+    def __init__(self,
+        dataset:Dataset|TabularPandas, # As tensors; of a table, `to.train` or `to.valid`
+        bs:int=64, # Rows per batch
+        **kwargs # As for `DataLoader`
+    ): super().__init__(dataset._dataset() if isinstance(dataset, TabularPandas) else dataset, bs, **kwargs)
+
     def new(self,
         to:TabularPandas=None, # Other rows, from `to.new(df)`; None keeps these
         **changes # As for `DataLoader.new`
@@ -169,7 +182,7 @@ def as_rows(
 @patch
 def test_dl(self:TabularDataLoaders,
     items:object, # A frame, a file, a list of dicts, or one row
-    with_labels:bool=False, # Read the target too?
+    with_labels:bool|None=None, # Read the target too? None does if all rows have one
     bs:int=None, # Rows per batch; None takes that of the validation loader
 )->TabDataLoader: # In the order of `items`
     "A loader for other rows, encoded by what was learnt from the training rows"
@@ -178,10 +191,17 @@ def test_dl(self:TabularDataLoaders,
     if not len(df): raise ValueError('test_dl got no rows')
     _check_inputs(cats, conts, df)
     ts = [cats.encode_frame(df), conts.encode_frame(df)]
-    if with_labels: ts.append(_labels(ys[0], df, self.y_names))
+    if with_labels or (with_labels is None and _has_labels(ys, df, self.y_names)): ts.append(_labels(ys[0], df, self.y_names))
     new = Dataset(TableRows(df, range(len(df))), [cats,conts,*ys][:len(ts)], self.train_ds.getters[:len(ts)], 2, False, dict(enumerate(ts)))
     last = self.loaders[-1]
     return last.new(dataset=new, bs=min(bs or max(last.bs, 1024), len(df)), shuffle=False, drop_last=False)
+
+# %% ../../../nbs/30e_tabular.data.ipynb #676ea605
+def _has_labels(ys, df, y_names):
+    "Has each row a target that the block knows?"
+    if not ys or any(o not in df.columns for o in y_names) or df[list(y_names)].isna().any(axis=None): return False
+    try: return encode_known(ys[0], df, y_names) is not None
+    except (ValueError,TypeError,KeyError): return False
 
 def _labels(block, df, y_names):
     if gone := [o for o in y_names if o not in df.columns]: raise ValueError(f"with_labels=True, and these rows have no '{gone[0]}'")

@@ -70,7 +70,8 @@ def _plain(v):
 
 def _values(c):
     "(number of a value for each row, -1 where missing; the values)"
-    codes,vals = pd.factorize(c)
+    try: codes,vals = pd.factorize(c)
+    except TypeError: raise TypeError(f"'{c.name}' holds lists or other things that can't be categories: make text of them, df['{c.name}'].map(str), or leave it out") from None
     return np.asarray(codes),[_plain(o) for o in vals]
 
 def learn_classes(
@@ -236,6 +237,7 @@ def as_numbers(
 )->np.ndarray: # (rows,) float64, nan where missing
     "A column as numbers, or an error that says why not"
     if pd.api.types.is_datetime64_any_dtype(c): raise ValueError(f"'{name}' holds dates: make numbers of them with add_datepart(df, '{name}').")
+    if pd.api.types.is_timedelta64_dtype(c): raise ValueError(f"'{name}' holds durations: make numbers of them with df['{name}'].dt.total_seconds().")
     if not (pd.api.types.is_numeric_dtype(c) or pd.api.types.is_bool_dtype(c)): return _from_text(c, name)
     res = c.to_numpy(dtype=np.float64, na_value=np.nan)
     if n := int(np.isinf(res).sum()): raise ValueError(f"'{name}' has {n} infinite value{'s'*(n>1)}: replace them by a number, or by NaN.")
@@ -287,9 +289,23 @@ def learn_blocks(
     fills = {o:_fill(fm, pd.Series(nums[o]), o) for o in cont_names} if fm else None
     full = {o:np.where(np.isnan(v), fills[o], v) if fm else v for o,v in nums.items()}
     norm = 'Normalize' in known
-    conts = ContinuousBlock({o:float(v.mean()) if norm else 0. for o,v in full.items()}, {o:float(v.std()) or 1. if norm else 1. for o,v in full.items()}, fills, gaps)
+    conts = ContinuousBlock({o:float(v.mean()) if norm else 0. for o,v in full.items()}, {o:_spread(v) if norm else 1. for o,v in full.items()}, fills, gaps)
+    if not norm: _tell_apart(full)
     own = gaps if fm and fm.add_col else []
+    if twice := [o for o in own if f'{o}_na' in [*cat_names, *cont_names]]: raise ValueError(f"'{twice[0]}' has gaps, which FillMissing would show in a column '{twice[0]}_na', and there is one already: rename yours, or pass FillMissing(add_col=False)")
     return CategoricalBlock({**{o:learn_classes(df[o]) for o in cat_names}, **{f'{o}_na':['#na#',False,True] for o in own}}, own),conts
+
+# %% ../../../nbs/30c_tabular.procs.ipynb #9bf733bd
+def _spread(v):
+    "Standard deviation; 1 for a column that is constant but for rounding"
+    std = float(v.std())
+    return std if std>1e-12*abs(v.mean()) else 1.
+
+def _tell_apart(nums):
+    "Warn of whole numbers that become equal in float32"
+    for o,v in nums.items():
+        if np.abs(v).max(initial=0)>2**24 and (v%1==0).all() and (v.astype(np.float32)!=v).any():
+            warnings.warn(f"'{o}' has whole numbers above 16,777,216, and float32 can't tell neighbours apart there: add Normalize to procs, or put it in cat_names if it is a number of something", stacklevel=5)
 
 def _fill(fm, c, name):
     if c.isna().all(): raise ValueError(f"'{name}' is missing in all {len(c)} training rows: leave it out.")
