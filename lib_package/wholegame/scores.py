@@ -153,7 +153,7 @@ class _Counts(_Weighed, _Confusion):
     def table(self):
         "(classes, classes) of actual, predicted"
         self.check_weights(self.sample_weight is not None and self.n_seen<len(self.sample_weight))
-        return self.counts.double().cpu()
+        return self.counts.cpu().double()
     def picked(self, labels, n):
         if any(not 0<=o<n for o in labels): raise ValueError(f'{type(self).__name__} was told of class {max(labels, key=abs)}, and there are {n} classes (0 to {n-1})')
         return list(labels)

@@ -8,6 +8,7 @@ __all__ = ['pd', 'pick_columns', 'check_ratings', 'number_column', 'PairBlock', 
 # %% ../../../nbs/33a_collab.data.ipynb #8ee1f3a5
 import inspect, warnings
 from collections.abc import Callable
+from numbers import Number
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +58,20 @@ def check_ratings(
     if not len(df): raise ValueError('There are no ratings: the table has 0 rows')
     if gaps := {o:n for o in names if (n := int(df[o].isna().sum()))}:
         raise ValueError(', '.join(f"{n} row{'s have' if n>1 else ' has'} no '{o}'" for o,n in gaps.items()) + f": drop them first, ratings.dropna(subset={list(gaps)})")
-    if not pd.api.types.is_numeric_dtype(df[names[2]]): _refuse_text(df[names[2]], names)
-    y = as_numbers(df[names[2]], names[2])
+    c = df[names[2]]
+    if not (pd.api.types.is_numeric_dtype(c) or all(isinstance(o, Number) for o in c.unique())): _refuse_text(c, names)
+    y = _numbers(c)
     if not named: _refuse_ids(df, names, y)
     if (n := _n_whole(y))>1000: warnings.warn(f"'{names[2]}' has {n:,} different whole numbers, up to {y.max():,.0f}. Are these ratings? For counts, such as plays, take the logarithm first.", stacklevel=4)
     if y.min()==y.max(): raise ValueError(f"All {len(y)} ratings are {y[0]:g}: there is nothing to learn. Are clicks or purchases all there is? Then rank by popularity, or draw things not bought as rating 0.")
 
 def _refuse_text(c, names):
     raise ValueError(f"'{names[2]}' is text (first: {c.iloc[0]!r}), and a rating is a number. {_taken(names)}; if another column holds the ratings, pass rating_name=, else make numbers of it with pd.to_numeric")
+
+# %% ../../../nbs/33a_collab.data.ipynb #fe2e16c6
+def _numbers(c):
+    "Ratings as float64, also those kept as `Decimal` or as a category"
+    return as_numbers(c if pd.api.types.is_numeric_dtype(c) or not all(isinstance(o, Number) for o in c.dropna().unique()) else c.astype(object).astype(float), c.name)
 
 # %% ../../../nbs/33a_collab.data.ipynb #510cd1d5
 def _n_whole(y):
@@ -147,7 +154,7 @@ def _ratings_of(df, names, splits):
     classes = {o:c[0] for o,c in zip(names, cols)}
     x = torch.empty(len(df), 2, dtype=torch.int32)
     for j,(_,nums) in enumerate(cols): x[:,j] = torch.from_numpy(nums)
-    return PairBlock(classes, names[2:]),x,torch.from_numpy(np.array(df[names[2]], dtype=np.float32))
+    return PairBlock(classes, names[2:]),x,torch.from_numpy(_numbers(df[names[2]]).astype(np.float32))
 
 # %% ../../../nbs/33a_collab.data.ipynb #b71d03f3
 def _check_pairs(block, x, train, valid):
@@ -236,7 +243,7 @@ def test_dl(self:CollabDataLoaders,
     need = [*block.names, *(block.y_names if with_labels else ())]
     if gone := [o for o in need if o not in df.columns]: raise ValueError(missing_columns(gone, need, df.columns))
     ts = {0:block.encode_frame(df)}
-    if with_labels: ts[1] = torch.from_numpy(np.array(as_numbers(df[block.y_names[0]], block.y_names[0]), dtype=np.float32))
+    if with_labels: ts[1] = torch.from_numpy(np.array(_numbers(df[block.y_names[0]]), dtype=np.float32))
     new = Dataset(TableRows(df, range(len(df))), self.blocks[:len(ts)], [_as_is]*len(ts), 1, False, ts)
     last = self.loaders[-1]
     return last.new(dataset=new, bs=min(bs or max(last.bs, 4096), len(df)), shuffle=False, drop_last=False)

@@ -10,6 +10,7 @@ __all__ = ['pd', 'plt', 'LastSplitter', 'predict_all', 'Taste', 'recommend', 'it
 # %% ../../../nbs/33d_collab.ranking.ipynb #7417084e
 import re, warnings
 from collections.abc import Callable
+from functools import partial
 from numbers import Number
 from textwrap import shorten
 from typing import NamedTuple
@@ -207,28 +208,48 @@ def _solve(r, base, f, prior, y_range, noise, steps=8):
     return theta
 
 # %% ../../../nbs/33d_collab.ranking.ipynb #61a0e8d2
-def _fit(learn, ratings, noise, is_item):
-    m = _dot(learn)
+def _range(learn):
+    "Where answers lie, None if anywhere; a loss with a sigmoid says 0 to 1"
+    z = torch.tensor([-1.,0.,1.])
+    return _dot(learn).y_range or ((0.,1.) if torch.equal(learn._reader.activation(z), z.sigmoid()) else None)
+
+def _as_ratings(learn, ratings):
+    "A dictionary of numbers that may be ratings"
+    if hasattr(ratings, 'columns') or not hasattr(ratings, 'keys'): raise TypeError(f'Ratings are wanted as a dict, item -> rating, or as a Series with items for index, not as a {type(ratings).__name__}')
+    ratings = dict(ratings.items())
     if not ratings: raise ValueError('There are no ratings to go by: recommend(learn, user=None) and top_biases(learn) answer without any')
+    for k,v in ratings.items():
+        if not isinstance(v, Number) or v!=v: raise ValueError(f'{k!r} is rated {v!r}, and a rating is a number')
+    lo,hi = _range(learn) or (-np.inf,np.inf)
+    if not all(lo<=o<=hi for o in ratings.values()): raise ValueError(f'Ratings lie in {(lo,hi)}, and {[*ratings.values()]} go beyond')
+    if lo==-np.inf and _has_ratings(learn): _warn_far(ratings, learn.dls.train_ds.targets[1])
+    return {k:float(v) for k,v in ratings.items()}
+
+def _warn_far(ratings, y):
+    lo,hi = y.min().item(),y.max().item()
+    if far := [o for o in ratings.values() if not 2*lo-hi<=o<=2*hi-lo]: warnings.warn(f'Ratings in training go from {lo:g} to {hi:g}, and {far[0]} is far beyond', stacklevel=5)
+
+# %% ../../../nbs/33d_collab.ranking.ipynb #95f769bb
+def _fit(learn, ratings, noise, is_item):
+    m,ratings,y_range = _dot(learn),_as_ratings(learn, ratings),_range(learn)
     other,me = ((m.u_weight,m.u_bias),(m.i_weight,m.i_bias)) if is_item else ((m.i_weight,m.i_bias),(m.u_weight,m.u_bias))
     w,b,mine_w,mine_b = (o.weight.detach().cpu().double() for o in (*other,*me))
     i,r = m.index(list(ratings), not is_item),torch.tensor(list(ratings.values()), dtype=torch.float64)
-    if m.y_range and not ((r>=m.y_range[0]) & (r<=m.y_range[1])).all(): raise ValueError(f'Ratings lie in {tuple(m.y_range)}, and {[*ratings.values()]} go beyond')
     f,prior = (torch.cat(o, 1) for o in ((w[i], torch.ones(len(i),1).double()), (mine_w[1:],mine_b[1:])))
-    theta = _solve(r, m.mean.cpu()+b[i,0], f, prior, m.y_range, noise or _noise(learn))
+    theta = _solve(r, m.mean.cpu()+b[i,0], f, prior, y_range, noise or _noise(learn))
     return Taste(theta[:-1].float(), theta[-1].item(), () if is_item else tuple(ratings))
 
 def _noise(learn):
     "Typical error in training; without ratings a sixth of the range"
-    ds,m = learn.dls.train_ds,learn.bare
-    if not len(ds): return (m.y_range[1]-m.y_range[0])/6 if m.y_range else 1.
+    ds,m,y_range = learn.dls.train_ds,learn.bare,_range(learn)
+    if not len(ds): return (y_range[1]-y_range[0])/6 if y_range else 1.
     x,y = (ds.targets[k][:100_000].to(learn.device) for k in (0,1))
-    with torch.no_grad(): return (m(x)-y).pow(2).mean().sqrt().item()
+    with torch.no_grad(): return (learn._reader.activation(m(x))-y).pow(2).mean().sqrt().item()
 
-# %% ../../../nbs/33d_collab.ranking.ipynb #95f769bb
+# %% ../../../nbs/33d_collab.ranking.ipynb #876dc01f
 def fit_user(
     learn:CollabLearner, # Trained, with a dot product
-    ratings:dict, # Item -> rating
+    ratings:dict, # Item -> rating; or a Series, with items for index
     noise:float=None, # Typical error of a rating; None takes that in training
 )->Taste: # For `recommend`
     "Factors of somebody new, from a few ratings"
@@ -236,7 +257,7 @@ def fit_user(
 
 def fit_item(
     learn:CollabLearner, # Trained, with a dot product
-    ratings:dict, # User -> rating
+    ratings:dict, # User -> rating; or a Series, with users for index
     noise:float=None, # Typical error of a rating; None takes that in training
 )->Taste: # Its factors and bias
     "Factors of a new item, from a few ratings"
@@ -349,8 +370,7 @@ def rank_scores(
     keys,gains = _held_out(learn, pairs, y.mean().item() if relevant is None else relevant)
     if not gain: gains = np.ones(len(keys))
     users,k = np.unique(keys//n_items),min(k, n_items-1)
-    score = scorer or (lambda o: predict_all(learn, o))
-    tops = np.concatenate([_ranked(score, users[i:i+bs], pairs%n_items, starts, k) for i in range(0, len(users), bs)])
+    tops = np.concatenate([_ranked(scorer or partial(predict_all, learn), users[i:i+bs], pairs%n_items, starts, k) for i in range(0, len(users), bs)])
     wanted,n_rel = users[:,None]*n_items+tops,np.bincount(np.searchsorted(users, keys//n_items))
     hits,ndcg = np.isin(wanted, keys),ndcg_at_k(_look_up(keys, gains, wanted), _ideal(keys, gains, users, n_items, k))
     return {'recall':float(recall_at_k(hits, n_rel).mean()), 'ndcg':float(ndcg.mean()), 'hit_rate':hit_rate(hits), 'users':len(users)}

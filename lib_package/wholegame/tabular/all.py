@@ -8,7 +8,9 @@ __all__ = ['F', 'L', 'Path', 'first', 'nn', 'np', 'partial', 'pd', 'plt', 'range
            'ColSplitter', 'FuncSplitter', 'GroupSplitter', 'IndexSplitter', 'ItemGetter', 'RandomSplitter',
            'TrainTestSplitter', 'Block', 'CategoryBlock', 'MultiCategoryBlock', 'RegressionBlock', 'DataLoader',
            'DataLoaders', 'load_weights', 'AvgMetric', 'F1Score', 'Metric', 'Perplexity', 'RocAucBinary', 'accuracy',
-           'accuracy_multi', 'error_rate', 'mae', 'mse', 'rmse', 'top_k_accuracy', 'APScoreMulti', 'best_thresholds',
+           'accuracy_multi', 'error_rate', 'mae', 'mse', 'rmse', 'top_k_accuracy', 'APScoreBinary', 'BalancedAccuracy',
+           'CohenKappa', 'ExplainedVariance', 'FBeta', 'MatthewsCorrCoef', 'PearsonCorrCoef', 'Precision', 'R2Score',
+           'Recall', 'RocAuc', 'SpearmanCorrCoef', 'exp_rmspe', 'msle', 'APScoreMulti', 'best_thresholds',
            'F1ScoreMulti', 'FBetaMulti', 'honest_score', 'JaccardMulti', 'PrecisionMulti', 'RecallMulti', 'RocAucMulti',
            'BCEWithLogitsLossFlat', 'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'CombinedLoss',
            'FocalLossFlat', 'SGD', 'Adam', 'AdamW', 'RMSProp', 'Callback', 'CancelBackwardException',
@@ -53,6 +55,8 @@ from ..files import load_weights
 from ..metrics import (AvgMetric, F1Score, Metric, Perplexity, RocAucBinary, accuracy, accuracy_multi, error_rate, mae, mse, rmse, top_k_accuracy)
 from wholegame.multilabel import (APScoreMulti, best_thresholds, F1ScoreMulti, FBetaMulti, honest_score, JaccardMulti, PrecisionMulti, RecallMulti,
     RocAucMulti)
+from ..scores import (APScoreBinary, BalancedAccuracy, CohenKappa, ExplainedVariance, FBeta, MatthewsCorrCoef, PearsonCorrCoef, Precision, R2Score,
+    Recall, RocAuc, SpearmanCorrCoef, exp_rmspe, msle)
 from ..losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, LabelSmoothingCrossEntropy, MSELossFlat
 from ..balance import CombinedLoss, FocalLossFlat
 from ..optimizer import SGD, Adam, AdamW, RMSProp
@@ -93,7 +97,8 @@ _all_ = ['F', 'L', 'Path', 'first', 'nn', 'np', 'partial', 'pd', 'plt', 'range_o
 _all_ = ['default_device', 'defaults', 'doc', 'set_seed', 'setup', 'show_install', 'URLs', 'download_url', 'untar_data', 'AttrGetter', 'ColReader',
     'ColSplitter', 'FuncSplitter', 'GroupSplitter', 'IndexSplitter', 'ItemGetter', 'RandomSplitter', 'TrainTestSplitter', 'Block', 'CategoryBlock',
     'MultiCategoryBlock', 'RegressionBlock', 'DataLoader', 'DataLoaders', 'load_weights', 'AvgMetric', 'F1Score', 'Metric', 'Perplexity',
-    'RocAucBinary', 'accuracy', 'accuracy_multi', 'error_rate', 'mae', 'mse', 'rmse', 'top_k_accuracy', 'APScoreMulti', 'best_thresholds',
+    'RocAucBinary', 'accuracy', 'accuracy_multi', 'error_rate', 'mae', 'mse', 'rmse', 'top_k_accuracy', 'APScoreBinary', 'BalancedAccuracy', 'CohenKappa', 'ExplainedVariance', 'FBeta', 'MatthewsCorrCoef',
+    'PearsonCorrCoef', 'Precision', 'R2Score', 'Recall', 'RocAuc', 'SpearmanCorrCoef', 'exp_rmspe', 'msle', 'APScoreMulti', 'best_thresholds',
     'F1ScoreMulti', 'FBetaMulti', 'honest_score', 'JaccardMulti', 'PrecisionMulti', 'RecallMulti', 'RocAucMulti', 'BCEWithLogitsLossFlat',
     'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'CombinedLoss', 'FocalLossFlat', 'SGD', 'Adam', 'AdamW', 'RMSProp']
 

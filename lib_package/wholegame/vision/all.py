@@ -15,9 +15,11 @@ __all__ = ['F', 'Image', 'L', 'Path', 'first', 'models', 'nn', 'np', 'partial', 
            'Brightness', 'Contrast', 'Dihedral', 'EveryEpoch', 'Flip', 'Hue', 'Normalize', 'PadMode',
            'RandomResizedCrop', 'Resize', 'ResizeMethod', 'Rotate', 'Saturation', 'Warp', 'Zoom', 'aug_transforms',
            'AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBinary', 'accuracy', 'accuracy_multi',
-           'error_rate', 'foreground_acc', 'mae', 'mse', 'rmse', 'top_k_accuracy', 'BCEWithLogitsLossFlat',
-           'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'Adam', 'AdamW', 'RMSProp', 'SGD',
-           'Learner', 'ProgressCallback', 'Recorder', 'Callback', 'CancelBackwardException', 'CancelBatchException',
+           'error_rate', 'foreground_acc', 'mae', 'mse', 'rmse', 'top_k_accuracy', 'APScoreBinary', 'BalancedAccuracy',
+           'CohenKappa', 'ExplainedVariance', 'FBeta', 'MatthewsCorrCoef', 'PearsonCorrCoef', 'Precision', 'R2Score',
+           'Recall', 'RocAuc', 'SpearmanCorrCoef', 'exp_rmspe', 'msle', 'BCEWithLogitsLossFlat', 'CrossEntropyLossFlat',
+           'LabelSmoothingCrossEntropy', 'MSELossFlat', 'Adam', 'AdamW', 'RMSProp', 'SGD', 'Learner',
+           'ProgressCallback', 'Recorder', 'Callback', 'CancelBackwardException', 'CancelBatchException',
            'CancelEpochException', 'CancelFitException', 'CancelStepException', 'CancelTrainException',
            'CancelValidateException', 'CSVLogger', 'CutMix', 'EarlyStoppingCallback', 'GradientAccumulation',
            'GradientClip', 'MixUp', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback',
@@ -69,6 +71,8 @@ from ..files import load_weights
 # %% ../../../nbs/28_vision.all.ipynb #2cfccb72
 from ..metrics import (AvgMetric, DiceMulti, F1Score, Metric, Perplexity, RocAucBinary, accuracy, accuracy_multi, error_rate, foreground_acc,
     mae, mse, rmse, top_k_accuracy)
+from ..scores import (APScoreBinary, BalancedAccuracy, CohenKappa, ExplainedVariance, FBeta, MatthewsCorrCoef, PearsonCorrCoef, Precision, R2Score,
+    Recall, RocAuc, SpearmanCorrCoef, exp_rmspe, msle)
 from ..losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, LabelSmoothingCrossEntropy, MSELossFlat
 from ..layers import Module, one_hot, sigmoid_range, tensor, to_np
 from ..optimizer import SGD, Adam, AdamW, RMSProp
@@ -139,7 +143,8 @@ _all_ = ['default_device', 'defaults', 'doc', 'gv', 'set_seed', 'setup', 'show_i
 
 # %% ../../../nbs/28_vision.all.ipynb #61f371d4
 _all_ = ['AvgMetric', 'DiceMulti', 'F1Score', 'Metric', 'Perplexity', 'RocAucBinary', 'accuracy', 'accuracy_multi', 'error_rate', 'foreground_acc', 'mae',
-    'mse', 'rmse', 'top_k_accuracy', 'BCEWithLogitsLossFlat', 'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'Adam', 'AdamW',
+    'mse', 'rmse', 'top_k_accuracy', 'APScoreBinary', 'BalancedAccuracy', 'CohenKappa', 'ExplainedVariance', 'FBeta', 'MatthewsCorrCoef',
+    'PearsonCorrCoef', 'Precision', 'R2Score', 'Recall', 'RocAuc', 'SpearmanCorrCoef', 'exp_rmspe', 'msle', 'BCEWithLogitsLossFlat', 'CrossEntropyLossFlat', 'LabelSmoothingCrossEntropy', 'MSELossFlat', 'Adam', 'AdamW',
     'RMSProp', 'SGD', 'Learner', 'ProgressCallback', 'Recorder', 'Callback', 'CancelBackwardException', 'CancelBatchException',
     'CancelEpochException', 'CancelFitException', 'CancelStepException', 'CancelTrainException', 'CancelValidateException', 'CSVLogger', 'CutMix',
     'EarlyStoppingCallback', 'GradientAccumulation', 'GradientClip', 'MixUp', 'ReduceLROnPlateau', 'SaveModelCallback', 'TerminateOnNaNCallback',

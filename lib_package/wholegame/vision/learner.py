@@ -49,8 +49,10 @@ def _outputs(dls):
 
 def _range(dls, y_range):
     "Points are always from -1 to 1; other numbers are free if nobody says otherwise"
-    if y_range is None: return getattr((getattr(dls, 'blocks', None) or [None])[-1], 'y_range', None)
+    block = (getattr(dls, 'blocks', None) or [None])[-1]
+    if y_range is None: return getattr(block, 'y_range', None)
     if y_range is False: return None
+    if isinstance(block, (CategoryBlock,MultiCategoryBlock)): raise ValueError(f'y_range={y_range!r} is for numbers, and the target is classes: their scores have no limits. For numbers to predict use RegressionBlock().')
     lo,hi = y_range if isinstance(y_range, (tuple,list)) and len(y_range)==2 else (1,0)
     if not lo<hi: raise ValueError(f'y_range is (lowest, highest) of what is to be predicted, such as (0, 5.5), not {y_range!r}')
     return y_range
