@@ -46,7 +46,8 @@ class LastSplitter(Splitter):
 
 def _times(items, name):
     "Times that can be sorted; text has to be in the order of ISO 8601"
-    if odd := [o for o in items[name].dropna().unique() if isinstance(o, str) and not re.match(r'\d{4}-\d\d-\d\d', o)]:
+    texts = [] if pd.api.types.is_numeric_dtype(items[name]) else items[name].dropna().unique()
+    if odd := [o for o in texts if isinstance(o, str) and not re.match(r'\d{4}-\d\d-\d\d', o)]:
         raise ValueError(f"'{name}' holds text (first: {odd[0]!r}), which sorts by its letters. Make times of it, df['{name}'] = pd.to_datetime(df['{name}'], format=...), or numbers with pd.to_numeric.")
     return _comparable(items, name, name)
 

@@ -191,17 +191,18 @@ def test_dl(self:TabularDataLoaders,
     if not len(df): raise ValueError('test_dl got no rows')
     _check_inputs(cats, conts, df)
     ts = [cats.encode_frame(df), conts.encode_frame(df)]
-    if with_labels or (with_labels is None and _has_labels(ys, df, self.y_names)): ts.append(_labels(ys[0], df, self.y_names))
+    y = _labels(ys[0], df, self.y_names) if with_labels else _labels_if_any(ys, df, self.y_names) if with_labels is None else None
+    if y is not None: ts.append(y)
     new = Dataset(TableRows(df, range(len(df))), [cats,conts,*ys][:len(ts)], self.train_ds.getters[:len(ts)], 2, False, dict(enumerate(ts)))
     last = self.loaders[-1]
     return last.new(dataset=new, bs=min(bs or max(last.bs, 1024), len(df)), shuffle=False, drop_last=False)
 
 # %% ../../../nbs/30e_tabular.data.ipynb #676ea605
-def _has_labels(ys, df, y_names):
-    "Has each row a target that the block knows?"
-    if not ys or any(o not in df.columns for o in y_names) or df[list(y_names)].isna().any(axis=None): return False
-    try: return encode_known(ys[0], df, y_names) is not None
-    except (ValueError,TypeError,KeyError): return False
+def _labels_if_any(ys, df, y_names):
+    "Targets, or None if a row has none that the block knows"
+    if not ys or any(o not in df.columns for o in y_names) or df[list(y_names)].isna().any(axis=None): return None
+    try: return encode_known(ys[0], df, y_names)
+    except (ValueError,TypeError,KeyError): return None
 
 def _labels(block, df, y_names):
     if gone := [o for o in y_names if o not in df.columns]: raise ValueError(f"with_labels=True, and these rows have no '{gone[0]}'")
