@@ -110,7 +110,7 @@ def test_predict_takes_rows(learn, df):
 def test_predict_after_export(learn, df, tmp_path):
     learn.path = tmp_path
     again = load_learner(learn.export())
-    assert again.predict(df.iloc[0])[0]==learn.predict(df.iloc[0])[0] and len(recommend(again, 100, 3))==3
+    assert again.predict(df.iloc[0])[0]==learn.predict(df.iloc[0])[0] and len(recommend(again, 100, 3, seen=[]))==3
 def test_missing_column(learn): assert 'The model needs the columns userId, movieId; missing: movieId' in message(ValueError, learn.predict, {'userId':101})
 def test_several_rows(learn, df):
     assert 'the frame has 3' in message(ValueError, learn.predict, df[:3])

@@ -23,8 +23,8 @@ __all__ = ['F', 'L', 'Path', 'first', 'nn', 'np', 'partial', 'pd', 'plt', 'range
            'false_positive_rate', 'item_errors', 'selection_rate', 'load_learner', 'Module', 'Rescale', 'SigmoidRange',
            'one_hot', 'sigmoid_range', 'tensor', 'to_np', 'Embedding', 'TabularModel', 'get_emb_sz',
            'CollabDataLoaders', 'EmbeddingDotBias', 'EmbeddingNN', 'CollabLearner', 'collab_learner', 'LastSplitter',
-           'Taste', 'bias_scorer', 'fit_item', 'fit_user', 'hit_rate', 'item_factors', 'ndcg_at_k', 'nearest_items',
-           'plot_items', 'popularity_scorer', 'rank_scores', 'recall_at_k', 'recommend', 'top_biases']
+           'TimeSplitter', 'Taste', 'bias_scorer', 'fit_item', 'fit_user', 'hit_rate', 'item_factors', 'ndcg_at_k',
+           'nearest_items', 'plot_items', 'popularity_scorer', 'rank_scores', 'recall_at_k', 'recommend', 'top_biases']
 
 # %% ../../../nbs/34_collab.all.ipynb #11fdeeef
 from ..imports import quick_imports
@@ -76,6 +76,7 @@ from ..tabular.model import Embedding, TabularModel, get_emb_sz
 from .data import CollabDataLoaders
 from .model import EmbeddingDotBias, EmbeddingNN
 from .learner import CollabLearner, collab_learner
+from ..data.splits import TimeSplitter
 from .ranking import (LastSplitter, Taste, bias_scorer, fit_item, fit_user, hit_rate, item_factors, ndcg_at_k, nearest_items, plot_items,
     popularity_scorer, rank_scores, recall_at_k, recommend, top_biases)
 
@@ -100,7 +101,7 @@ _all_ = ['Callback', 'CancelBackwardException', 'CancelBatchException', 'CancelE
     'Module', 'Rescale', 'SigmoidRange', 'one_hot', 'sigmoid_range', 'tensor', 'to_np']
 
 # %% ../../../nbs/34_collab.all.ipynb #27f6cb2f
-_all_ = ['Embedding', 'TabularModel', 'get_emb_sz', 'CollabDataLoaders', 'EmbeddingDotBias', 'EmbeddingNN', 'CollabLearner', 'collab_learner', 'LastSplitter', 'Taste', 'bias_scorer',
+_all_ = ['Embedding', 'TabularModel', 'get_emb_sz', 'CollabDataLoaders', 'EmbeddingDotBias', 'EmbeddingNN', 'CollabLearner', 'collab_learner', 'LastSplitter', 'TimeSplitter', 'Taste', 'bias_scorer',
     'fit_item', 'fit_user', 'hit_rate', 'item_factors', 'ndcg_at_k', 'nearest_items', 'plot_items', 'popularity_scorer', 'rank_scores', 'recall_at_k',
     'recommend', 'top_biases']
 

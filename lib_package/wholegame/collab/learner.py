@@ -6,7 +6,7 @@
 __all__ = ['AverageUnknown', 'CollabLearner', 'collab_learner']
 
 # %% ../../../nbs/33c_collab.learner.ipynb #a2f9604d
-import warnings
+import math, warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from typing import Any
 import torch
 import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 from fastcore.basics import patch
+from torch import nn
 from .data import CollabDataLoaders, PairBlock
 from .model import EmbeddingDotBias, EmbeddingNN
 from ..data.loaders import DataLoaders
 from ..data.transforms import rows_of
 from ..events import Callback
 from ..learner import Learner, explain_args, trainable_params
-from ..losses import MSELossFlat
+from ..losses import BCEWithLogitsLossFlat, MSELossFlat
 from ..optimizer import Adam
 from ..tabular.model import get_emb_sz
 
@@ -79,16 +80,21 @@ def collab_learner(
 )->CollabLearner: # Nothing in it is frozen
     "A learner for ratings"
     y = _check_dls(dls, y_range, use_nn, emb_szs, layers, config)
-    model,desc = _make_nn(dls, n_factors, emb_szs, layers, config, y_range, y) if use_nn else _make_dot(dls, n_factors, y_range, y)
+    model,desc = _make_nn(dls, n_factors, emb_szs, layers, config, y_range, y) if use_nn else _make_dot(dls, n_factors, y_range, _mean(y, loss_func))
     learn = CollabLearner(dls, model, loss_func or MSELossFlat(), opt_func, lr, splitter, cbs, metrics, path, model_dir, wd, moms=moms, device=device)
     learn.model_desc = desc
     return learn
 
 # %% ../../../nbs/33c_collab.learner.ipynb #008bc9c4
-def _make_dot(dls, n_factors, y_range, y):
+def _make_dot(dls, n_factors, y_range, mean):
     n_users,n_items = map(len, dls.classes.values())
     desc = dict(builder='collab', kind='dot', n_factors=n_factors, n_users=n_users, n_items=n_items, y_range=y_range)
-    return EmbeddingDotBias(n_factors, n_users, n_items, y_range, y.mean().item()),desc
+    return EmbeddingDotBias(n_factors, n_users, n_items, y_range, mean),desc
+
+def _mean(y, loss):
+    "What the model says at first: the mean rating, or its logit for a loss of logits"
+    mean = y.mean().item()
+    return math.log(mean/(1-mean)) if isinstance(loss, (BCEWithLogitsLossFlat,nn.BCEWithLogitsLoss)) and 0<mean<1 else mean
 
 def _make_nn(dls, n_factors, emb_szs, layers, config, y_range, y):
     kw = dict(emb_szs=get_emb_sz(dls.classes, emb_szs), layers=list(layers or [n_factors]), y_range=y_range, **(config or {}))

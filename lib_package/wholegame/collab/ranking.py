@@ -113,12 +113,21 @@ def recommend(
     item = learn.dls.item_name
     if isinstance(user, Taste): scores,seen = _scores_of(learn, user),list(user.known) if seen is None else seen
     else: scores = predict_all(learn, torch.tensor([u := _number(learn, user)]))[0]
-    out = _rated(learn, u) if seen is None else _items(learn, seen)
+    out = _rated(learn, u) if seen is None else _items(learn, _known_items(learn, seen))
     free = scores.clone()
     free[0] = free[out] = -torch.inf
     top = free.topk(min(n, len(free)-len(out.unique())-1)).indices
     said = learn._reader.activation(scores[top]) # as in `get_preds`
     return pd.DataFrame({item:[learn.dls.classes[item][i] for i in top], f'{learn.dls.rating_name}, predicted':said.tolist()})
+
+def _known_items(learn, seen):
+    "Of what was seen, items that training knows; a film that nobody rated need not be left out"
+    names,known = as_names(seen, learn.dls.blocks[0].o2i[learn.dls.item_name]),[]
+    for o in names:
+        try: known += [o]*len(_items(learn, [o]))
+        except ValueError: pass # unknown
+    if 0<len(known)<len(names): warnings.warn(f'{len(names)-len(known)} of the {len(names)} items in seen are not among the training ratings, such as {next(o for o in names if o not in known)!r}', stacklevel=3)
+    return known or names
 
 @torch.no_grad()
 def _scores_of(learn, taste):
