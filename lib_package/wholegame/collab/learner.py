@@ -101,6 +101,7 @@ def _make_nn(dls, n_factors, emb_szs, layers, config, y_range, y):
     unit = None if y_range else (y.mean(), y.std())
     return EmbeddingNN(**kw, rescale=unit),dict(builder='collab', kind='nn', **kw, rescale=unit is not None)
 
+# %% ../../../nbs/33c_collab.learner.ipynb #5803e4ab
 def _check_dls(dls, y_range, use_nn, *only_nn):
     "The training ratings, if all is well"
     if not isinstance(dls, CollabDataLoaders): raise TypeError(f'collab_learner(dls) wants CollabDataLoaders, made by CollabDataLoaders.from_df, not a {type(dls).__name__}')

@@ -120,6 +120,7 @@ def recommend(
     said = learn._reader.activation(scores[top]) # as in `get_preds`
     return pd.DataFrame({item:[learn.dls.classes[item][i] for i in top], f'{learn.dls.rating_name}, predicted':said.tolist()})
 
+# %% ../../../nbs/33d_collab.ranking.ipynb #4524879f
 def _known_items(learn, seen):
     "Of what was seen, items that training knows; a film that nobody rated need not be left out"
     names,known = as_names(seen, learn.dls.blocks[0].o2i[learn.dls.item_name]),[]

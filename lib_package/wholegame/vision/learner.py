@@ -15,6 +15,7 @@ from torch import nn
 import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 import wholegame.vision.places # it brings predicted points back to the picture that was asked about
 import wholegame.vision.resizing, wholegame.vision.unmove # they add `dls.resized`, and `learn.tta` for masks and points
+from ..data.block import CategoryBlock, MultiCategoryBlock
 from ..data.loaders import DataLoaders
 from ..events import Callback
 from ..learner import Learner, explain_args
