@@ -6,7 +6,7 @@
 __all__ = ['is_column', 'compares_numbers', 'matched', 'func_name', 'compared']
 
 # %% ../../nbs/09_pairing.ipynb #bdb42bf0
-import warnings, weakref
+import copy, warnings, weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -32,7 +32,7 @@ def compares_numbers(
 )->bool: # Not for `MSELossFlat`, which looks at shapes itself
     "Is `f` a loss of torch that compares number by number?"
     g = f.func if isinstance(f, partial) else f
-    return isinstance(g, _modules) or g in _functions
+    return any(getattr(type(g), 'forward', None) is o.forward for o in _modules) or any(g is o for o in _functions)
 
 def matched(
     f:Callable, # A loss: a function, a module, or a `partial`
@@ -57,15 +57,38 @@ def _same(a, b):
     return a.shape==b.shape and torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-6, equal_nan=True)
 
 # %% ../../nbs/09_pairing.ipynb #77513077
-def _ask(f, pred, targs, found):
-    "Tell once if `f` finds something else in a row"
+def _is_known(f):
+    "Is `f` ours, torch's, or asked already?"
     g = f.func if isinstance(f, partial) else f
-    if (getattr(g, '__module__', None) or type(g).__module__).startswith('wholegame') or f in _asked: return
-    _asked.add(f)
-    try: same = _same(found, f(pred[...,0], *targs))
-    except Exception: return # it wants a column
-    if not same: warnings.warn(f"{func_name(f)} compares predictions {tuple(pred.shape)} with targets {tuple(targs[0].shape)}, probably each with each: "
-        f"for predictions {tuple(targs[0].shape)} it gives something else. If it should compare each with its own, use pred.flatten() in it.", stacklevel=2)
+    if (getattr(g, '__module__', None) or type(g).__module__).partition('.')[0] in ('wholegame','torch'): return True
+    try: return f in _asked
+    except TypeError: return True # it can't be remembered
+
+def _remember(f):
+    try: _asked.add(f)
+    except TypeError: pass
+
+# %% ../../nbs/09_pairing.ipynb #4aee2f82
+def _answers(f, *pairs):
+    "What `f` says of each pair, with the same luck"
+    f,luck = copy.deepcopy(f) if isinstance(f, nn.Module) else f, torch.get_rng_state()
+    res = []
+    for o in pairs:
+        torch.set_rng_state(luck)
+        res.append(f(*(x.clone() for x in o)))
+    torch.set_rng_state(luck)
+    return res
+
+@torch.no_grad()
+def _ask(f, pred, t):
+    "Tell once if `f` compares each prediction with each target"
+    p = pred.detach()
+    if (p==p[:1]).all() or (t==t[:1]).all(): return
+    _remember(f)
+    try: found,moved,flat = _answers(f, (p,t), (p,t.roll(1, 0)), (p.flatten(),t.flatten()))
+    except Exception: return # it wants these shapes
+    if _same(found, moved) and not _same(found, flat): warnings.warn(f"{func_name(f)} compares predictions {tuple(p.shape)} with targets {tuple(t.shape)}, probably each with each: "
+        "it finds the same when the targets are in another order. If it should compare each with its own, use pred.flatten() and targ.flatten() in it.", stacklevel=4)
 
 # %% ../../nbs/09_pairing.ipynb #f1afc3dd
 def compared(
@@ -75,6 +98,7 @@ def compared(
 )->torch.Tensor: # What `f` says
     "`f(pred, *targs)`, each prediction with its own target where that can be known"
     targs = matched(f, pred, targs)
-    res = f(pred, *targs)
-    if is_column(pred, targs): _ask(f, pred, targs, res)
-    return res
+    if len(targs)==1 and (is_column(pred, targs) or _are_columns(pred, targs[0])) and not _is_known(f): _ask(f, pred, targs[0])
+    return f(pred, *targs)
+
+def _are_columns(p, t): return isinstance(p, torch.Tensor) and isinstance(t, torch.Tensor) and p.ndim==2 and p.shape==t.shape and p.shape[1]==1 and len(p)>1

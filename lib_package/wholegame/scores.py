@@ -296,6 +296,7 @@ class RocAuc(Metric):
     def reset(self): self.batches = []
     def accumulate(self, preds, targs):
         _check_classes('RocAuc', preds, targs, self.axis)
+        if preds.shape[self.axis]==1: raise ValueError(f'RocAuc got predictions {tuple(preds.shape)}, one class: for a single score use RocAucBinary()')
         self.batches.append((preds.detach().movedim(self.axis, -1).flatten(0, -2), targs.flatten()))
     @property
     def value(self):

@@ -14,14 +14,13 @@ from typing import Any
 import torch
 import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 from fastcore.basics import patch
-from torch import nn
 from .data import CollabDataLoaders, PairBlock
 from .model import EmbeddingDotBias, EmbeddingNN
 from ..data.loaders import DataLoaders
 from ..data.transforms import rows_of
 from ..events import Callback
 from ..learner import Learner, explain_args, trainable_params
-from ..losses import BCEWithLogitsLossFlat, MSELossFlat
+from ..losses import BCEWithLogitsLossFlat, MSELossFlat, _reader
 from ..optimizer import Adam
 from ..tabular.model import get_emb_sz
 
@@ -94,7 +93,8 @@ def _make_dot(dls, n_factors, y_range, mean):
 def _mean(y, loss):
     "What the model says at first: the mean rating, or its logit for a loss of logits"
     mean = y.mean().item()
-    return math.log(mean/(1-mean)) if isinstance(loss, (BCEWithLogitsLossFlat,nn.BCEWithLogitsLoss)) and 0<mean<1 else mean
+    loss = loss() if isinstance(loss, type) else loss
+    return math.log(mean/(1-mean)) if isinstance(_reader(loss, loss), BCEWithLogitsLossFlat) and 0<mean<1 else mean
 
 def _make_nn(dls, n_factors, emb_szs, layers, config, y_range, y):
     kw = dict(emb_szs=get_emb_sz(dls.classes, emb_szs), layers=list(layers or [n_factors]), y_range=y_range, **(config or {}))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from .learner import CollabLearner
-from .model import EmbeddingDotBias, as_names, number_of
+from .model import EmbeddingDotBias, as_names, is_name, number_of
 from ..core import did_you_mean, lazy_module
 from ..data.splits import _comparable
 from ..data.transforms import Splitter
@@ -123,12 +123,11 @@ def recommend(
 # %% ../../../nbs/33d_collab.ranking.ipynb #4524879f
 def _known_items(learn, seen):
     "Of what was seen, items that training knows; a film that nobody rated need not be left out"
-    names,known = as_names(seen, learn.dls.blocks[0].o2i[learn.dls.item_name]),[]
-    for o in names:
-        try: known += [o]*len(_items(learn, [o]))
-        except ValueError: pass # unknown
-    if 0<len(known)<len(names): warnings.warn(f'{len(names)-len(known)} of the {len(names)} items in seen are not among the training ratings, such as {next(o for o in names if o not in known)!r}', stacklevel=3)
-    return known or names
+    o2i = learn.dls.blocks[0].o2i[learn.dls.item_name]
+    names = as_names(seen, o2i)
+    known = [o for o in names if is_name(o, o2i)]
+    if len(known)<len(names): warnings.warn(f'{len(names)-len(known)} of the {len(names)} items in seen are not among the training ratings, such as {next(o for o in names if not is_name(o, o2i))!r}', stacklevel=3)
+    return known
 
 @torch.no_grad()
 def _scores_of(learn, taste):

@@ -80,7 +80,7 @@ class CategoryBlock(Block):
     eager = True
     def __init__(self,
         vocab:list=None, # Class names in the order of the model's outputs; None learns them
-        sort:bool=True, # Put learnt names in order? A vocabulary that is given keeps its own
+        sort:bool|list=True, # Put learnt names in order, or in that of a list? A vocabulary that is given keeps its own
         add_na:bool=False, # Add '#na#' as class 0, for labels that are missing or were never seen
     ): self.given,self.sort,self.add_na = vocab,sort,add_na; self._use(vocab)
 
@@ -94,7 +94,7 @@ class CategoryBlock(Block):
         if not self.add_na: _check_categories(values, train, valid, items, self.given)
         if self.given is not None: return self
         seen = dict.fromkeys(values[i] for i in train if not _missing(values[i]))
-        try: self._use(sorted(seen) if self.sort else list(seen))
+        try: self._use(sorted(seen, key=self.sort.index if isinstance(self.sort, list) else None) if self.sort else list(seen))
         except TypeError: self._use(sorted(seen, key=str))
         return self
 

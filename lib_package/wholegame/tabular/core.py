@@ -48,7 +48,7 @@ def _is_number(c): return pd.api.types.is_numeric_dtype(c) and not pd.api.types.
 
 def _in_order(c):
     "The values of a column that has an order of its own, or None"
-    return [_plain(o) for o in c.dtype.categories if (c==o).any()] if isinstance(c.dtype, pd.CategoricalDtype) and c.dtype.ordered else None
+    return [_plain(o) for o in c.dtype.categories] if isinstance(c.dtype, pd.CategoricalDtype) and c.dtype.ordered else None
 
 def guess_target(
     df:'pandas.DataFrame', # The table
@@ -57,7 +57,7 @@ def guess_target(
     "The kind of target that columns look like"
     cols = [df[o] for o in y_names]
     if len(cols)>1: return _guess_several(cols, y_names)
-    if not _is_number(cols[0]): return CategoryBlock(_in_order(cols[0]))
+    if not _is_number(cols[0]): return CategoryBlock(sort=_in_order(cols[0]) or True)
     vals = cols[0].dropna().unique()
     if len(vals)>2 or (vals%1!=0).any(): return RegressionBlock(1)
     say(f"'{y_names[0]}' has {len(vals)} different whole numbers: taken for classes. If it is a number to predict, pass y_block=RegressionBlock(), and for how many of something CountBlock().")
@@ -178,7 +178,7 @@ def _choose(df, cat_names, cont_names, y_names):
 def _positions(o, n):
     "Positions, also of a mask of True and False"
     o = np.asarray(o if isinstance(o, np.ndarray) else list(o))
-    if o.dtype!=bool: return o.astype(np.int64)
+    if o.dtype!=bool or not len(o): return o.astype(np.int64)
     if len(o)!=n: raise ValueError(f'A mask of {len(o)} for {n} rows')
     return np.flatnonzero(o)
 

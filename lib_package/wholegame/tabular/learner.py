@@ -112,7 +112,7 @@ def _check_dls(dls):
 
 def _check_goal(dls, kw, loss):
     "Is something asked for that only numbers have, where the target is classes?"
-    block = dls.blocks[-1]
+    block,loss = dls.blocks[-1],loss() if isinstance(loss, type) else loss
     if not isinstance(block, (CategoryBlock,MultiCategoryBlock)): return
     odd = [o for o,bad in {'y_range':kw.get('y_range'), 'n_out=1':kw['out_sz']==1 and isinstance(block, CategoryBlock) and loss is None, f'loss_func={func_name(loss)}':compares_numbers(loss) or isinstance(loss, MSELossFlat)}.items() if bad]
     if odd: raise ValueError(f"{odd[0]} is for numbers, and {', '.join(dls.y_names)} was taken for classes ({', '.join(map(str, block.vocab[:4]))}{', ...' if len(block.vocab)>4 else ''}). "

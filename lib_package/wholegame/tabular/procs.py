@@ -299,7 +299,7 @@ def learn_blocks(
 def _spread(v):
     "Standard deviation; 1 for a column that is constant but for rounding"
     std = float(v.std())
-    return std if std>1e-12*abs(v.mean()) else 1.
+    return std if std>1e-14*abs(v.mean()) else 1.
 
 def _tell_apart(nums):
     "Warn of whole numbers that become equal in float32"
