@@ -87,7 +87,7 @@ def _ask(f, pred, t):
     _remember(f)
     try: found,moved,flat = _answers(f, (p,t), (p,t.roll(1, 0)), (p.flatten(),t.flatten()))
     except Exception: return # it wants these shapes
-    if _same(found, moved) and not _same(found, flat): warnings.warn(f"{func_name(f)} compares predictions {tuple(p.shape)} with targets {tuple(t.shape)}, probably each with each: "
+    if _same(found, moved) and not _same(found, flat): warnings.warn(f"{'A lambda' if func_name(f)=='metric' else func_name(f)} compares predictions {tuple(p.shape)} with targets {tuple(t.shape)}, probably each with each: "
         "it finds the same when the targets are in another order. If it should compare each with its own, use pred.flatten() and targ.flatten() in it.", stacklevel=4)
 
 # %% ../../nbs/09_pairing.ipynb #f1afc3dd

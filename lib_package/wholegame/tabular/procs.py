@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['pd', 'Categorify', 'Normalize', 'FillStrategy', 'FillMissing', 'find_procs', 'learn_classes', 'TableBlock',
-           'call_proc', 'missing_columns', 'CategoricalBlock', 'is_missing', 'ContinuousBlock', 'refuse_gaps',
+           'call_proc', 'missing_columns', 'Values', 'CategoricalBlock', 'is_missing', 'ContinuousBlock', 'refuse_gaps',
            'as_numbers', 'learn_blocks']
 
 # %% ../../../nbs/30c_tabular.procs.ipynb #0c82bdf0
 import math, warnings
 from collections.abc import Callable
+from functools import cached_property
 from numbers import Number
 
 import numpy as np
@@ -140,6 +141,11 @@ def missing_columns(
     return f"The model needs the columns {', '.join(need)}; missing: {', '.join(gone)}.{did_you_mean(gone[0], [o for o in map(str, have) if o not in need])}"
 
 # %% ../../../nbs/30c_tabular.procs.ipynb #989b3d2e
+class Values(list):
+    "The values of a column, number 0 first"
+    @cached_property
+    def o2i(self): return {v:i for i,v in enumerate(self)} # value -> number
+
 class CategoricalBlock(TableBlock):
     "The categorical columns of a row, as one number each"
     def __init__(self,
@@ -147,7 +153,7 @@ class CategoricalBlock(TableBlock):
         gaps:list=(), # Continuous columns with a category of their own, `<name>_na`, for missing or not
         y_names:list=(), # Columns that are to be predicted, for tables that show them
     ):
-        self.classes,self.gaps,self.y_names = {k:list(v) for k,v in classes.items()},list(gaps),list(y_names)
+        self.classes,self.gaps,self.y_names = {k:Values(v) for k,v in classes.items()},list(gaps),list(y_names)
         self.o2i = {k:{v:i for i,v in enumerate(vs) if i} for k,vs in self.classes.items()}
         self.names = list(self.classes)
         self.columns = [o for o in self.names if not self._gap(o)] + self.gaps # what a row must have
