@@ -60,31 +60,29 @@ def _same(a, b):
 def _is_known(f):
     "Is `f` ours, torch's, or asked already?"
     g = f.func if isinstance(f, partial) else f
-    if (getattr(g, '__module__', None) or type(g).__module__).partition('.')[0] in ('wholegame','torch'): return True
-    try: return f in _asked
-    except TypeError: return True # it can't be remembered
+    return (getattr(g, '__module__', None) or type(g).__module__).partition('.')[0] in ('wholegame','torch') or _was_asked(f)
 
-def _remember(f):
-    try: _asked.add(f)
-    except TypeError: pass
+def _was_asked(f):
+    "True also for what can't be remembered"
+    try: return f in _asked or weakref.ref(f) is None
+    except TypeError: return True
 
 # %% ../../nbs/09_pairing.ipynb #4aee2f82
 def _answers(f, *pairs):
     "What `f` says of each pair, with the same luck"
     f,luck = copy.deepcopy(f) if isinstance(f, nn.Module) else f, torch.get_rng_state()
-    res = []
-    for o in pairs:
+    def answer(pair):
         torch.set_rng_state(luck)
-        res.append(f(*(x.clone() for x in o)))
-    torch.set_rng_state(luck)
-    return res
+        return f(*(o.clone() for o in pair))
+    try: return [answer(o) for o in pairs]
+    finally: torch.set_rng_state(luck)
 
 @torch.no_grad()
 def _ask(f, pred, t):
     "Tell once if `f` compares each prediction with each target"
     p = pred.detach()
     if (p==p[:1]).all() or (t==t[:1]).all(): return
-    _remember(f)
+    _asked.add(f)
     try: found,moved,flat = _answers(f, (p,t), (p,t.roll(1, 0)), (p.flatten(),t.flatten()))
     except Exception: return # it wants these shapes
     if _same(found, moved) and not _same(found, flat): warnings.warn(f"{'A lambda' if func_name(f)=='metric' else func_name(f)} compares predictions {tuple(p.shape)} with targets {tuple(t.shape)}, probably each with each: "

@@ -111,7 +111,9 @@ def is_name(
     o2i:dict, # Name -> number
 )->bool: # As it is, or as the data make it plain
     "Is there such a name?"
-    return name in o2i or _plain(pd.Series([name]).iloc[0]) in o2i
+    return _key(name, o2i) in o2i
+
+def _key(name, o2i): return name if name in o2i else _plain(pd.Series([name]).iloc[0])
 
 # %% ../../../nbs/33b_collab.model.ipynb #7018edd1
 def number_of(
@@ -123,7 +125,7 @@ def number_of(
 )->int: # Its number
     "The number of a name, which is made plain as the data do it"
     if getattr(name, 'ndim', 0) or isinstance(name, (list,dict,set)): raise ValueError(f'{column}={name!r} is a {type(name).__name__}; one value is wanted')
-    if is_name(name, o2i): return o2i[name if name in o2i else _plain(pd.Series([name]).iloc[0])]
+    if (key := _key(name, o2i)) in o2i: return o2i[key]
     raise ValueError(f"{column}={name!r} is not among the {len(o2i)-('#na#' in o2i):,} {'item' if is_item else 'user'}{'s'*(len(o2i)-('#na#' in o2i)!=1)} of the training ratings.{_nearest(name, o2i)} {hint}")
 
 def _nearest(name, o2i):

@@ -14,14 +14,13 @@ import torch
 import wholegame.export, wholegame.inference, wholegame.interpret, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 from ..core import lazy_module
 from ..counts import CountBlock
-from ..data.block import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from ..data.block import RegressionBlock
 from ..data.loaders import DataLoaders
 from ..data.transforms import rows_of
 from ..events import Callback
 from ..learner import Learner, explain_args
-from ..losses import MSELossFlat
+from ..losses import check_goal
 from ..optimizer import Adam
-from ..pairing import compares_numbers, func_name
 from .data import TabDataLoader, TabularDataLoaders, as_rows
 from .model import TabularModel, get_emb_sz
 from .procs import TableBlock
@@ -98,7 +97,7 @@ def tabular_learner(
     "A learner for a table"
     dls = _check_dls(dls)
     kw = dict(emb_szs=get_emb_sz(dls.classes, emb_szs), n_cont=len(dls.cont_names), out_sz=n_out or dls.c, layers=list(layers or [200,100]), y_range=y_range, ps=ps, embed_p=embed_p) | (config or {})
-    _check_goal(dls, kw, loss_func)
+    check_goal(dls.blocks[-1], ', '.join(dls.y_names), loss_func, kw.get('y_range'), kw['out_sz'])
     unit = _unit(dls) if rescale and not kw['y_range'] and kw['out_sz']==dls.c else None
     learn = TabularLearner(dls, TabularModel(**kw, rescale=unit), loss_func, opt_func, lr, cbs=cbs, metrics=metrics, path=path, model_dir=model_dir, wd=wd, moms=moms, device=device)
     learn.model_desc = {'builder':'tabular', **kw, 'rescale':unit is not None}
@@ -109,14 +108,6 @@ def _check_dls(dls):
     if type(dls) is DataLoaders and all(isinstance(o, TabDataLoader) for o in dls.loaders): return TabularDataLoaders(*dls.loaders, path=dls.path)
     if not isinstance(dls, TabularDataLoaders): raise TypeError(f'tabular_learner(dls) wants TabularDataLoaders, made by TabularDataLoaders.from_df or TabularPandas(...).dataloaders(), not a {type(dls).__name__}')
     return dls
-
-def _check_goal(dls, kw, loss):
-    "Is something asked for that only numbers have, where the target is classes?"
-    block,loss = dls.blocks[-1],loss() if isinstance(loss, type) else loss
-    if not isinstance(block, (CategoryBlock,MultiCategoryBlock)): return
-    odd = [o for o,bad in {'y_range':kw.get('y_range'), 'n_out=1':kw['out_sz']==1 and isinstance(block, CategoryBlock) and loss is None, f'loss_func={func_name(loss)}':compares_numbers(loss) or isinstance(loss, MSELossFlat)}.items() if bad]
-    if odd: raise ValueError(f"{odd[0]} is for numbers, and {', '.join(dls.y_names)} was taken for classes ({', '.join(map(str, block.vocab[:4]))}{', ...' if len(block.vocab)>4 else ''}). "
-        "If it is a number to predict, pass y_block=RegressionBlock() where the data are made.")
 
 # %% ../../../nbs/31b_tabular.learner.ipynb #479abb3f
 def _unit(dls):

@@ -15,10 +15,10 @@ from torch import nn
 import wholegame.export, wholegame.inference, wholegame.schedule, wholegame.summary # they add methods to `Learner`
 import wholegame.vision.places # it brings predicted points back to the picture that was asked about
 import wholegame.vision.resizing, wholegame.vision.unmove # they add `dls.resized`, and `learn.tta` for masks and points
-from ..data.block import CategoryBlock, MultiCategoryBlock
 from ..data.loaders import DataLoaders
 from ..events import Callback
 from ..learner import Learner, explain_args
+from ..losses import check_goal
 from ..norms import keep_norms
 from ..optimizer import Adam
 from .augment import Normalize
@@ -50,10 +50,8 @@ def _outputs(dls):
 
 def _range(dls, y_range):
     "Points are always from -1 to 1; other numbers are free if nobody says otherwise"
-    block = (getattr(dls, 'blocks', None) or [None])[-1]
-    if y_range is None: return getattr(block, 'y_range', None)
+    if y_range is None: return getattr(_target(dls), 'y_range', None)
     if y_range is False: return None
-    if isinstance(block, (CategoryBlock,MultiCategoryBlock)): raise ValueError(f'y_range={y_range!r} is for numbers, and the target is classes: their scores have no limits. For numbers to predict use RegressionBlock().')
     lo,hi = y_range if isinstance(y_range, (tuple,list)) and len(y_range)==2 else (1,0)
     if not lo<hi: raise ValueError(f'y_range is (lowest, highest) of what is to be predicted, such as (0, 5.5), not {y_range!r}')
     return y_range
@@ -66,6 +64,8 @@ def _normalized(dls, arch, n_in):
     return dls.copy().normalize(stats)
 
 # %% ../../../nbs/24_vision.learner.ipynb #b9ce81ab
+def _target(dls): return (getattr(dls, 'blocks', None) or [None])[-1]
+
 @explain_args()
 def vision_learner(
     dls:DataLoaders, # Of pictures
@@ -98,6 +98,7 @@ def vision_learner(
     _check_args(dls, arch)
     n_in = n_in or _channels(dls)
     args = {**(arch_args or {}), **({} if img_size is None else {'img_size':img_size})}
+    check_goal(_target(dls), 'the target', loss_func, y_range, n_out)
     model = vision_model(arch, n_out or _outputs(dls), pretrained, n_in, cut, custom_head, _range(dls, y_range), lin_ftrs, ps, concat_pool, bn_final, lin_first, init, args)
     learn = Learner(_normalized(dls, arch, n_in) if normalize else dls, model, loss_func, opt_func, lr, splitter or vision_splitter, cbs, metrics,
         path, model_dir, wd, wd_bn_bias, train_bn, moms, device, mixed, channels_last)
